@@ -1,0 +1,224 @@
+#include "shortfall/config.hpp"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "choice.hpp"
+#include "input_file.hpp"
+#include "text.hpp"
+#include "toml_section.hpp"
+
+namespace shortfall {
+namespace {
+
+constexpr Choice<Distribution> distributions[] = {{"gaussian", Distribution::gaussian},
+                                                  {"student_t", Distribution::student_t}};
+constexpr Choice<Sampler> samplers[] = {{"philox", Sampler::philox}};
+constexpr Choice<RevalueAt> revaluation_times[] = {{"horizon", RevalueAt::horizon},
+                                                   {"now", RevalueAt::now}};
+constexpr Choice<InstructionSet> instruction_sets[] = {{"auto", InstructionSet::automatic},
+                                                       {"generic", InstructionSet::generic},
+                                                       {"avx2", InstructionSet::avx2},
+                                                       {"avx512", InstructionSet::avx512}};
+constexpr Choice<BackendChoice> backends[] = {
+    {"auto", BackendChoice::automatic}, {"cpu", BackendChoice::cpu}, {"cuda", BackendChoice::cuda}};
+constexpr Choice<bool> fallbacks[] = {{"none", false}, {"cpu", true}};
+
+constexpr std::string_view section_names[] = {"inputs", "market", "model",
+                                              "risk",   "margin", "compute"};
+
+// Far beyond any use, and far from where a scaled variance or a margin overflows.
+constexpr RealDomain days_domain{"above 0 (at least 1e-9) and at most 100000 days",
+                                 [](double x) { return x >= 1e-9 && x <= 1e5; }};
+constexpr RealDomain multiplier_domain{"above 0 (at least 1e-9) and at most 1000000",
+                                       [](double x) { return x >= 1e-9 && x <= 1e6; }};
+constexpr RealDomain degrees_domain{
+    "above 2 and at most 1000000; beyond that use distribution = \"gaussian\"",
+    [](double x) { return x > 2 && x <= 1e6; }};
+constexpr RealDomain confidence_domain{"at least 0.5 and below 1",
+                                       [](double x) { return x >= 0.5 && x < 1; }};
+constexpr RealDomain tail_floor_domain{"above 0 and below 1, or \"auto\"",
+                                       [](double x) { return x > 0 && x < 1; }};
+
+constexpr std::uint64_t path_count_max = std::uint64_t{1} << 32;
+constexpr std::uint32_t tile_paths_max = 65'536;
+
+/// The text of the file; empty where a problem was reported.
+std::optional<std::string> read_text(const std::filesystem::path& file, Problems& problems) {
+  constexpr std::size_t file_bytes_max = std::size_t{1} << 20;
+  // toml++ nests a table per dot of a key and destroys them recursively: a line of a megabyte of
+  // dots would overflow the stack.
+  constexpr std::size_t line_bytes_max = 4096;
+  InputFile input(file, problems);
+  if (!input.is_open()) return std::nullopt;
+  std::string text(file_bytes_max + 1, '\0');
+  text.resize(input.read(text.data(), text.size()));
+  if (text.size() > file_bytes_max) {
+    problems.add(file.string(), 0, "is larger than 1 MiB; give the path of a run configuration");
+    return std::nullopt;
+  }
+  std::size_t line = 1;
+  for (std::size_t begin = 0; begin < text.size(); ++line) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    if (end - begin > line_bytes_max) {
+      problems.add(file.string(), line, "line is longer than 4096 bytes; break it");
+      return std::nullopt;
+    }
+    begin = end + 1;
+  }
+  return text;
+}
+
+std::optional<toml::table> read_document(const std::filesystem::path& file, Problems& problems) {
+  const std::optional<std::string> text = read_text(file, problems);
+  if (!text) return std::nullopt;
+  try {
+    return toml::parse(std::string_view(*text), file.string());
+  } catch (const toml::parse_error& error) {
+    problems.add(file.string(), error.source().begin.line,
+                 fmt::format("is not TOML: {}; correct this line", error.description()));
+    return std::nullopt;
+  }
+}
+
+void read_inputs(TomlSection section, InputFiles& inputs) {
+  const auto required = [&](const char* key, std::filesystem::path& path) {
+    if (!section.path(key, path)) section.report_missing(key, "write the path of the file");
+  };
+  required("underlyings", inputs.underlyings);
+  required("instruments", inputs.instruments);
+  required("positions", inputs.positions);
+  required("covariance", inputs.covariance);
+  std::filesystem::path accounts, collateral;
+  if (section.path("accounts", accounts)) inputs.accounts = accounts;
+  if (section.path("collateral", collateral)) inputs.collateral = collateral;
+  section.report_unknown_keys();
+}
+
+void read_model(TomlSection section, ModelConfig& model) {
+  section.choice("distribution", model.distribution, distributions);
+  section.real("degrees_of_freedom", model.degrees_of_freedom, degrees_domain);
+  const toml::node* const tail_floor = section.find("tail_floor");
+  if (tail_floor && tail_floor->is_string()) {
+    const std::string text = *tail_floor->value<std::string>();
+    if (text != "auto") {
+      section.report("tail_floor", fmt::format("is {}; it must be {}", in_quotes(text),
+                                               tail_floor_domain.description));
+    }
+  } else if (tail_floor) {
+    double value = 0;
+    section.real("tail_floor", value, tail_floor_domain);
+    model.tail_floor = value;
+  }
+  section.real("covariance_horizon_days", model.covariance_horizon_days, days_domain);
+  section.report_unknown_keys();
+}
+
+/// k < 1 leaves no tail: methodology, section 4, with its snapping of k to a near integer.
+void check_tail(const RiskConfig& risk, const Origin& origin, Problems& problems) {
+  constexpr double near_one = 1 - 1e-9;
+  const double tail_probability = 1 - risk.confidence_level;
+  const double k = tail_probability * static_cast<double>(risk.path_count);
+  if (k >= near_one) return;
+  const double needed = std::ceil(near_one / tail_probability);
+  const std::string remedy = needed <= static_cast<double>(path_count_max)
+                                 ? fmt::format("set paths to {:.0f} or more", needed)
+                                 : "lower confidence";
+  problems.add(
+      origin.file, origin.line,
+      fmt::format("{} paths at confidence {} leave no tail: (1 - confidence) * paths is {}, "
+                  "below 1; {}",
+                  risk.path_count, risk.confidence_level, k, remedy));
+}
+
+void read_risk(TomlSection section, RiskConfig& risk, const RunOverrides& overrides,
+               Problems& problems) {
+  const std::size_t problems_before = problems.count();
+  constexpr std::uint64_t seed_max = (std::uint64_t{1} << 63) - 1;
+  const Origin paths = section.integer("paths", risk.path_count, {1, path_count_max}, "--paths",
+                                       overrides.path_count);
+  section.integer("seed", risk.seed, {0, seed_max}, "--seed", overrides.seed);
+  const std::optional<std::string> sampler = section.string("sampler");
+  if (sampler == "sobol") {
+    section.report("sampler", "\"sobol\" is not in this release; use \"philox\"");
+  } else if (sampler) {
+    section.choice("sampler", risk.sampler, samplers);
+  }
+  section.real("confidence", risk.confidence_level, confidence_domain);
+  section.real("horizon_days", risk.horizon_days, days_domain);
+  section.choice("revalue_at", risk.revalue_at, revaluation_times);
+  section.report_unknown_keys();
+  if (problems.count() == problems_before) check_tail(risk, paths, problems);
+}
+
+void read_compute(TomlSection section, ComputeConfig& compute, const RunOverrides& overrides) {
+  if (overrides.backend) {
+    section.find("backend");
+    compute.backend = *overrides.backend;
+  } else {
+    section.choice("backend", compute.backend, backends);
+  }
+  section.integer("threads", compute.thread_count, {0, 1024}, "--threads", overrides.thread_count);
+  section.integers("devices", compute.devices, {0, 1023});
+  section.choice("fallback", compute.fallback_to_cpu, fallbacks);
+  section.choice("instruction_set", compute.instruction_set, instruction_sets);
+  section.integer("tile_paths", compute.tile_path_count, {0, tile_paths_max}, "",
+                  std::optional<std::uint32_t>());
+  if (compute.tile_path_count % 64 != 0) {
+    section.report("tile_paths",
+                   fmt::format("is {}; it must be 0 or a multiple of 64", compute.tile_path_count));
+  }
+  section.report_unknown_keys();
+}
+
+void report_unknown_sections(const toml::table& document, const std::string& file,
+                             Problems& problems) {
+  for (const auto& [key, node] : document) {
+    if (std::find(std::begin(section_names), std::end(section_names), key.str()) !=
+        std::end(section_names)) {
+      continue;
+    }
+    problems.add(file, key.source().begin.line,
+                 fmt::format("unknown {} {}; a run configuration has the tables {}",
+                             node.is_table() ? "table" : "key", in_quotes(key.str()),
+                             join(section_names, ", ")));
+  }
+}
+
+}  // namespace
+
+RunConfig load_config(const std::filesystem::path& file, const RunOverrides& overrides) {
+  Problems problems;
+  RunConfig config;
+  config.file = file;
+  const std::optional<toml::table> document = read_document(file, problems);
+  problems.throw_if_any();
+  const auto section = [&](const char* name) {
+    return TomlSection(*document, name, file.string(), problems);
+  };
+  report_unknown_sections(*document, file.string(), problems);
+  read_inputs(section("inputs"), config.inputs);
+  TomlSection market = section("market");
+  market.date_time("as_of", config.as_of);
+  market.report_unknown_keys();
+  read_model(section("model"), config.model);
+  read_risk(section("risk"), config.risk, overrides, problems);
+  TomlSection margin = section("margin");
+  margin.real("multiplier", config.margin.multiplier, multiplier_domain);
+  margin.report_unknown_keys();
+  read_compute(section("compute"), config.compute, overrides);
+  problems.throw_if_any();
+  return config;
+}
+
+const char* to_string(Distribution value) { return name_of(distributions, value); }
+const char* to_string(Sampler value) { return name_of(samplers, value); }
+const char* to_string(RevalueAt value) { return name_of(revaluation_times, value); }
+const char* to_string(InstructionSet value) { return name_of(instruction_sets, value); }
+const char* to_string(BackendChoice value) { return name_of(backends, value); }
+
+}  // namespace shortfall

@@ -1,0 +1,50 @@
+// The CPU backend: tiles of paths through the loops of one instruction set, on some threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "cpu_loops.hpp"
+#include "shortfall/backend.hpp"
+
+namespace shortfall {
+
+/// The loops of an instruction set; `automatic` is the widest usable. Throws InputError where this
+/// build or processor lacks it.
+const CpuLoops& cpu_loops(InstructionSet instruction_set);
+
+std::unique_ptr<Backend> make_cpu_backend(const ComputeConfig& config);
+
+inline constexpr std::uint32_t max_tile_rows = 1024;
+
+/// Arrays for one row of paths, sized for a plan, aligned to a cache line.
+class RowBuffers {
+ public:
+  RowBuffers(const core::PlanArrays& plan, std::uint32_t row_count);
+  static std::uint64_t bytes(const core::PlanArrays& plan, std::uint32_t row_count);
+
+  double* normals;
+  double* mixing;
+  double* factors;
+  float* states;
+  float* values;  ///< row_count rows of paths, one after the other
+  float* losses;  ///< of dense_group_count groups
+
+ private:
+  struct Free {
+    void operator()(void* p) const;
+  };
+  std::unique_ptr<std::byte, Free> storage_;
+};
+
+/// Runs `loops` from draws to instrument values for the row that begins at first_path. Returns what
+/// market_states returns.
+bool revalue_row(const CpuLoops& loops, const core::PlanArrays& plan, std::uint64_t first_path,
+                 RowBuffers& row, float* values);
+
+/// Explains the first loss of a path that is not finite.
+[[noreturn]] void throw_loss_error(const Plan& plan, std::uint64_t path);
+
+}  // namespace shortfall

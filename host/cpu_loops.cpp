@@ -1,0 +1,306 @@
+// Compiled once per instruction set with SHORTFALL_ISA naming it. Nothing here may leave a weak
+// symbol behind: no std:: containers, no templates that are not always inlined.
+#include "cpu_loops.hpp"
+
+#include "shortfall/core/market_state.hpp"
+#include "shortfall/core/mixing.hpp"
+#include "shortfall/core/normal.hpp"
+#include "shortfall/core/philox.hpp"
+#include "shortfall/core/revalue.hpp"
+#include "simd.hpp"
+
+#define SHORTFALL_PASTE_(a, b) a##b
+#define SHORTFALL_PASTE(a, b) SHORTFALL_PASTE_(a, b)
+#define SHORTFALL_QUOTE_(a) #a
+#define SHORTFALL_QUOTE(a) SHORTFALL_QUOTE_(a)
+
+namespace shortfall {
+namespace {
+
+using namespace core;
+constexpr int row = static_cast<int>(row_path_count);
+
+void draw(const PlanArrays& plan, std::uint64_t first_path, double* normals, double* mixing) {
+  for (std::uint32_t block = 0; block * 4 < plan.factor_count; ++block) {
+    double* out = normals + static_cast<std::size_t>(block) * 4 * row;
+#pragma GCC ivdep
+    for (int p = 0; p < row; ++p) {
+      const std::uint64_t path = first_path + static_cast<std::uint64_t>(p);
+      const PhiloxWords words = philox4x32(plan.seed, block, 0, static_cast<std::uint32_t>(path),
+                                           static_cast<std::uint32_t>(path >> 32));
+      out[p] = normal_from_word(words.word[0]);
+      out[p + row] = normal_from_word(words.word[1]);
+      out[p + 2 * row] = normal_from_word(words.word[2]);
+      out[p + 3 * row] = normal_from_word(words.word[3]);
+    }
+  }
+  if (!plan.is_student_t) {
+    for (int p = 0; p < row; ++p) mixing[p] = 1.0;
+    return;
+  }
+  for (int p = 0; p < row; ++p) {
+    const std::uint64_t path = first_path + static_cast<std::uint64_t>(p);
+    const PhiloxWords words = philox4x32(plan.seed, 0, 1, static_cast<std::uint32_t>(path),
+                                         static_cast<std::uint32_t>(path >> 32));
+    mixing[p] = mixing_factor(plan.mixing_table, plan.floor_w, plan.kappa, words.word[0]);
+  }
+}
+
+/// `count` rows of L times the normals, four vectors of paths at a time, in registers.
+template <int count>
+[[gnu::always_inline]] inline void correlate_rows(const double* const* loading,
+                                                  std::uint32_t columns, const double* normals,
+                                                  const double* mixing, double* factors) {
+  constexpr int vectors = 4, lanes = simd::double_lanes;
+  for (int p = 0; p < row; p += vectors * lanes) {
+    simd::Doubles sum[count][vectors];
+#pragma GCC unroll 8
+    for (int r = 0; r < count; ++r) {
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) sum[r][v] = simd::broadcast(0.0);
+    }
+    for (std::uint32_t j = 0; j < columns; ++j) {
+      simd::Doubles z[vectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v)
+        z[v] = simd::load(normals + static_cast<std::size_t>(j) * row + p + v * lanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < count; ++r) {
+        const simd::Doubles l = simd::broadcast(loading[r][j]);
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) sum[r][v] = simd::multiply_add_exact(l, z[v], sum[r][v]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < count; ++r) {
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) {
+        const int at = p + v * lanes;
+        simd::store(factors + r * row + at, simd::multiply(sum[r][v], simd::load(mixing + at)));
+      }
+    }
+  }
+}
+
+void correlate(const PlanArrays& plan, const double* normals, const double* mixing,
+               double* factors) {
+  const std::size_t count = plan.factor_count;
+  std::size_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    const double* rows[4];
+    std::uint32_t columns = 0;
+    for (std::size_t r = 0; r < 4; ++r) {
+      rows[r] = plan.loading + (i + r) * count;
+      if (plan.column_count[i + r] > columns) columns = plan.column_count[i + r];
+    }
+    correlate_rows<4>(rows, columns, normals, mixing, factors + i * row);
+  }
+  for (; i < count; ++i) {
+    const double* one = plan.loading + i * count;
+    correlate_rows<1>(&one, plan.column_count[i], normals, mixing, factors + i * row);
+  }
+}
+
+template <class Function>
+[[gnu::always_inline]] inline void state_row(const StateRow& state, const double* x_a,
+                                             const double* x_b, float* out, Function function) {
+#pragma GCC ivdep
+  for (int p = 0; p < row; ++p) out[p] = function(state_exponent(state, x_a[p], x_b[p]));
+}
+
+bool market_states(const PlanArrays& plan, const double* factors, float* states) {
+  constexpr float large = 1208925819614629174706176.0f;  // 2^80
+  std::uint32_t is_large = 0;
+  for (std::uint32_t r = 0; r < plan.state_row_count; ++r) {
+    const StateRow& state = plan.state_rows[r];
+    const double* x_a = factors + static_cast<std::size_t>(state.factor_a) * row;
+    const double* x_b = factors + static_cast<std::size_t>(state.factor_b) * row;
+    float* out = states + static_cast<std::size_t>(r) * row;
+    switch (state.kind) {
+      case StateKind::log:
+        state_row(state, x_a, x_b, out, [](double y) { return static_cast<float>(y); });
+        break;
+      case StateKind::expm1:
+        state_row(state, x_a, x_b, out, [](double y) { return expm1_state(y); });
+        break;
+      case StateKind::exp:
+        state_row(state, x_a, x_b, out, [](double y) { return exp_state(y); });
+        break;
+    }
+    for (int p = 0; p < row; ++p) is_large |= core::abs(out[p]) < large ? 0u : 1u;
+  }
+  return is_large == 0;
+}
+
+/// `cell` is a copy whose flag is a constant, so that the loop has no branch.
+template <bool has_call, bool has_put>
+[[gnu::always_inline]] inline void strike_cell(const StrikeCell& cell, const float* states,
+                                               float* values) {
+  const auto at = [](std::uint32_t r) { return static_cast<std::size_t>(r) * row; };
+  const float* __restrict shock = states + at(cell.shock_row);
+  const float* __restrict forward = states + at(cell.forward_row);
+  const float* __restrict strike = states + at(cell.strike_row);
+  const float* __restrict volatility = states + at(cell.volatility_row);
+  const float* __restrict skew = states + at(cell.skew_row);
+  float* __restrict call = values + (has_call ? at(cell.call) : 0);
+  float* __restrict put = values + (has_put ? at(cell.put) : 0);
+#pragma GCC ivdep
+  for (int p = 0; p < row; ++p) {
+    const StrikeValues value =
+        revalue_strike(cell, shock[p], forward[p], strike[p], volatility[p], skew[p]);
+    if constexpr (has_call) call[p] = value.call;
+    if constexpr (has_put) put[p] = value.put;
+  }
+}
+
+template <bool has_call, bool has_put>
+void strike_cell_either(const StrikeCell& cell, const float* states, float* values) {
+  StrikeCell copy = cell;
+  if (cell.twin_is_call) {
+    copy.twin_is_call = 1;
+    strike_cell<has_call, has_put>(copy, states, values);
+  } else {
+    copy.twin_is_call = 0;
+    strike_cell<has_call, has_put>(copy, states, values);
+  }
+}
+
+void revalue(const PlanArrays& plan, const float* states, float* values) {
+  for (std::uint32_t c = 0; c < plan.strike_cell_count; ++c) {
+    const StrikeCell& cell = plan.strike_cells[c];
+    if (cell.put == none)
+      strike_cell_either<true, false>(cell, states, values);
+    else if (cell.call == none)
+      strike_cell_either<false, true>(cell, states, values);
+    else
+      strike_cell_either<true, true>(cell, states, values);
+  }
+  for (std::uint32_t c = 0; c < plan.settled_cell_count; ++c) {
+    const SettledCell& cell = plan.settled_cells[c];
+    const float* spot = states + static_cast<std::size_t>(cell.spot_row) * row;
+    float* out = values + static_cast<std::size_t>(cell.instrument) * row;
+#pragma GCC ivdep
+    for (int p = 0; p < row; ++p) out[p] = revalue_settled(cell, spot[p]);
+  }
+  for (std::uint32_t c = 0; c < plan.linear_cell_count; ++c) {
+    const LinearCell& cell = plan.linear_cells[c];
+    const float* a = states + static_cast<std::size_t>(cell.row_a) * row;
+    const float* b = states + static_cast<std::size_t>(cell.row_b) * row;
+    float* out = values + static_cast<std::size_t>(cell.instrument) * row;
+#pragma GCC ivdep
+    for (int p = 0; p < row; ++p) out[p] = revalue_linear(cell, a[p], b[p]);
+  }
+}
+
+/// Half a row or a whole one, as the registers allow: sums of blocks and their total side by side.
+/// Whether a block ends is a mask, not a branch: lists have no pattern a predictor could learn.
+template <int vectors>
+[[gnu::always_inline]] inline std::uint64_t aggregate_part(const Holding* holdings,
+                                                           std::uint64_t count, const float* values,
+                                                           simd::Floats threshold, float* losses) {
+  constexpr int lanes = simd::float_lanes;
+  simd::Floats block[vectors], total[vectors];
+#pragma GCC unroll 16
+  for (int v = 0; v < vectors; ++v) block[v] = total[v] = simd::broadcast(0.0f);
+  for (std::uint64_t h = 0; h < count; ++h) {
+    const std::uint32_t tagged = holdings[h].instrument;
+    const float* value = values + static_cast<std::size_t>(tagged & ~Holding::last_of_block) * row;
+    const simd::Floats weight = simd::broadcast(holdings[h].weight);
+    const simd::Mask is_last = simd::all_if(tagged >> 31);
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v) {
+      block[v] = simd::fma(weight, simd::load(value + v * lanes), block[v]);
+      total[v] = simd::add_if(is_last, total[v], block[v]);
+      block[v] = simd::zero_if(is_last, block[v]);
+    }
+  }
+  std::uint64_t mask = 0;
+#pragma GCC unroll 16
+  for (int v = 0; v < vectors; ++v) {
+    // 0 - total is never -0.
+    const simd::Floats loss = simd::subtract(simd::broadcast(0.0f), total[v]);
+    simd::store(losses + v * lanes, loss);
+    mask |= simd::not_less(loss, threshold) << (v * lanes);
+  }
+  return mask;
+}
+
+std::uint64_t aggregate(const Holding* holdings, std::uint64_t count, const float* values,
+                        float threshold, float* losses) {
+  constexpr int vectors = 4, part = vectors * simd::float_lanes;
+  std::uint64_t mask = 0;
+  for (int p = 0; p < row; p += part)
+    mask |=
+        aggregate_part<vectors>(holdings, count, values + p, simd::broadcast(threshold), losses + p)
+        << p;
+  return mask;
+}
+
+void aggregate_dense(const DenseBundle& bundle, const float* values, const float* thresholds,
+                     float* losses, std::uint64_t* masks) {
+  constexpr int lanes = simd::float_lanes, groups = static_cast<int>(dense_group_count);
+  // Six groups times four vectors of 512 bits, or times two of 256, fill the register file.
+  constexpr int vectors = lanes == 16 ? 4 : 2;
+  for (int g = 0; g < groups; ++g) masks[g] = 0;
+  for (int p = 0; p < row; p += vectors * lanes) {
+    simd::Floats block[groups][vectors];
+    float total[groups][vectors * lanes];
+#pragma GCC unroll 8
+    for (int g = 0; g < groups; ++g) {
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) {
+        block[g][v] = simd::broadcast(0.0f);
+        simd::store(total[g] + v * lanes, block[g][v]);
+      }
+    }
+    for (std::uint32_t i = 0; i < bundle.instrument_count; ++i) {
+      const std::uint32_t tagged = bundle.instruments[i];
+      const float* value =
+          values + static_cast<std::size_t>(tagged & ~Holding::last_of_block) * row + p;
+      const float* weight = bundle.weights + static_cast<std::size_t>(i) * groups;
+      simd::Floats x[vectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) x[v] = simd::load(value + v * lanes);
+#pragma GCC unroll 8
+      for (int g = 0; g < groups; ++g) {
+        const simd::Floats w = simd::broadcast(weight[g]);
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) block[g][v] = simd::fma(w, x[v], block[g][v]);
+      }
+      if (tagged & Holding::last_of_block) {
+#pragma GCC unroll 8
+        for (int g = 0; g < groups; ++g) {
+#pragma GCC unroll 8
+          for (int v = 0; v < vectors; ++v) {
+            float* t = total[g] + v * lanes;
+            simd::store(t, simd::add(simd::load(t), block[g][v]));
+            block[g][v] = simd::broadcast(0.0f);
+          }
+        }
+      }
+    }
+    for (int g = 0; g < groups; ++g) {
+      for (int v = 0; v < vectors; ++v) {
+        const int at = p + v * lanes;
+        const simd::Floats loss =
+            simd::subtract(simd::broadcast(0.0f), simd::load(total[g] + v * lanes));
+        simd::store(losses + g * row + at, loss);
+        masks[g] |= simd::not_less(loss, simd::broadcast(thresholds[g])) << at;
+      }
+    }
+  }
+}
+
+constexpr CpuLoops loops = {SHORTFALL_QUOTE(SHORTFALL_ISA),
+                            draw,
+                            correlate,
+                            market_states,
+                            revalue,
+                            aggregate,
+                            aggregate_dense};
+
+}  // namespace
+
+const CpuLoops* SHORTFALL_PASTE(cpu_loops_, SHORTFALL_ISA)() { return &loops; }
+
+}  // namespace shortfall

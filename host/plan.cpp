@@ -1,0 +1,225 @@
+#include "shortfall/plan.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <tuple>
+
+#include "fmt/format.h"
+#include "plan_cells.hpp"
+#include "sha256.hpp"
+#include "shortfall/core/portable.hpp"
+
+namespace shortfall {
+namespace {
+
+using core::none;
+
+/// Canonical order of the listing: it depends on what the instruments are, not on the order of the
+/// file, and puts the call and put of a strike side by side.
+std::vector<std::uint32_t> listing_order(const std::vector<Instrument>& instruments) {
+  const auto rank = [](const Instrument& i) {
+    const bool is_option = i.type == InstrumentType::call || i.type == InstrumentType::put;
+    return std::tuple(i.underlying, is_option ? 0 : static_cast<int>(i.type), i.expiry,
+                      i.settlement, i.strike, i.mark_price, i.mark_iv, i.type);
+  };
+  std::vector<std::uint32_t> order(instruments.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    const auto x = rank(instruments[a]), y = rank(instruments[b]);
+    return x != y ? x < y : instruments[a].name < instruments[b].name;
+  });
+  return order;
+}
+
+/// USD per unit of the instrument's value: see core/plan_arrays.hpp.
+double weight_usd(const Book& book, const Instrument& i, double contracts) {
+  const bool is_in_usd = i.settlement == Settlement::inverse &&
+                         (i.type == InstrumentType::future || i.type == InstrumentType::perpetual);
+  const double size = contracts * i.multiplier;
+  return is_in_usd ? size : size * book.underlyings[i.underlying].spot_usd;
+}
+
+struct HeldPosition {
+  std::uint32_t rank = 0;  // in the listing
+  std::uint32_t underlying = 0;
+  std::uint32_t instrument = 0;  // priced
+  double weight_usd = 0;
+};
+
+/// Adds one margin group: weights scaled by the power of two that brings the gross into [1, 2).
+void add_group(Plan& plan, std::uint32_t account, const HeldPosition* first,
+               const HeldPosition* last) {
+  double gross = 0;
+  for (const HeldPosition* p = first; p != last; ++p)
+    gross += p->weight_usd < 0 ? -p->weight_usd : p->weight_usd;
+  const int exponent =
+      static_cast<int>((core::bit_cast<std::uint64_t>(gross) >> 52) & 0x7ff) - 1023;
+  const double scale = core::bit_cast<double>(static_cast<std::uint64_t>(1023 - exponent) << 52);
+  for (const HeldPosition* p = first; p != last; ++p) {
+    const bool is_last = p + 1 == last || plan.instrument_blocks[p[1].instrument] !=
+                                              plan.instrument_blocks[p->instrument];
+    plan.holdings.push_back({p->instrument | (is_last ? core::Holding::last_of_block : 0u),
+                             static_cast<float>(p->weight_usd * scale)});
+  }
+  plan.groups.push_back({account, exponent, gross});
+  plan.group_begin.push_back(plan.holdings.size());
+}
+
+/// The margin groups of one account; `held` is in the order of the listing, in which underlyings
+/// are contiguous.
+void add_account(Plan& plan, const Book& book, std::uint32_t account,
+                 const std::vector<HeldPosition>& held) {
+  Plan::AccountSummary& summary = plan.accounts[account];
+  summary.mode = book.accounts[account].mode;
+  summary.position_count = static_cast<std::uint32_t>(held.size());
+  summary.group_begin = static_cast<std::uint32_t>(plan.groups.size());
+  const HeldPosition* const end = held.data() + held.size();
+  for (const HeldPosition* first = held.data(); first != end;) {
+    const HeldPosition* last = end;
+    if (summary.mode == MarginMode::isolated)
+      last = first + 1;
+    else if (summary.mode == MarginMode::cross)
+      last = std::find_if(first, end,
+                          [&](const HeldPosition& p) { return p.underlying != first->underlying; });
+    add_group(plan, account, first, last);
+    summary.gross_notional_usd += plan.groups.back().gross_notional_usd;
+    first = last;
+  }
+  summary.group_end = static_cast<std::uint32_t>(plan.groups.size());
+}
+
+/// Every account's groups, from positions sorted by account.
+void add_groups(Plan& plan, const Book& book, const std::vector<std::uint32_t>& rank_of,
+                const std::vector<std::uint32_t>& priced_of) {
+  plan.accounts.resize(book.accounts.size());
+  plan.group_begin.push_back(0);
+  std::vector<HeldPosition> held;
+  for (auto p = book.positions.begin(); p != book.positions.end();) {
+    const std::uint32_t account = p->account;
+    held.clear();
+    for (; p != book.positions.end() && p->account == account; ++p) {
+      if (p->quantity.is_zero()) continue;
+      const Instrument& instrument = book.instruments[p->instrument];
+      held.push_back({rank_of[p->instrument], instrument.underlying, priced_of[p->instrument],
+                      weight_usd(book, instrument, p->quantity.contracts())});
+    }
+    std::sort(held.begin(), held.end(),
+              [](const HeldPosition& a, const HeldPosition& b) { return a.rank < b.rank; });
+    add_account(plan, book, account, held);
+  }
+}
+
+std::string hash_of(const Plan& plan) {
+  Sha256 hash;
+  hash.add("shortfall plan 1");
+  const auto number = [&](auto value) { hash.add(&value, sizeof value); };
+  const auto array = [&](const auto& values) {
+    number(static_cast<std::uint64_t>(values.size()));
+    hash.add(values.data(), values.size() * sizeof values[0]);
+  };
+  number(plan.seed);
+  number(plan.path_count);
+  number(plan.confidence_level);
+  number(static_cast<std::uint64_t>(plan.model.factor_count));
+  array(plan.model.loading);
+  array(plan.model.column_count);
+  number(static_cast<std::uint64_t>(plan.model.is_student_t));
+  number(plan.model.floor_w);
+  number(plan.model.kappa);
+  array(plan.model.mixing_table);
+  array(plan.state_rows);
+  array(plan.strike_cells);
+  array(plan.settled_cells);
+  array(plan.linear_cells);
+  array(plan.instrument_blocks);
+  array(plan.holdings);
+  array(plan.group_begin);
+  for (const MarginGroup& group : plan.groups) {
+    number(group.account);
+    number(group.scale_exponent);
+  }
+  for (const Plan::AccountSummary& account : plan.accounts) number(account.gross_notional_usd);
+  return hash.finish_hex();
+}
+
+void require_tail(const RunConfig& config, const TailSize& tail, Problems& problems) {
+  if (tail.k >= 1) return;
+  const auto needed = static_cast<std::uint64_t>(1.0 / (1.0 - config.risk.confidence_level)) + 1;
+  problems.add(config.file.string(), 0,
+               fmt::format("{} paths at confidence {} leave no tail: use at least {} paths",
+                           config.risk.path_count, config.risk.confidence_level, needed));
+}
+
+}  // namespace
+
+TailSize tail_size(std::uint64_t path_count, double confidence_level) {
+  TailSize tail;
+  tail.k = (1.0 - confidence_level) * static_cast<double>(path_count);
+  const double nearest = static_cast<double>(static_cast<std::uint64_t>(tail.k + 0.5));
+  const double distance = tail.k < nearest ? nearest - tail.k : tail.k - nearest;
+  if (distance <= 1e-9 * (tail.k > 1 ? tail.k : 1)) tail.k = nearest;
+  tail.whole = static_cast<std::uint64_t>(tail.k);
+  tail.count = std::min(tail.whole + 1, path_count);
+  return tail;
+}
+
+Plan build_plan(const RunConfig& config, const RunInputs& inputs) {
+  const Book& book = inputs.book;
+  Plan plan;
+  plan.seed = config.risk.seed;
+  plan.path_count = config.risk.path_count;
+  plan.confidence_level = config.risk.confidence_level;
+  plan.tail = tail_size(plan.path_count, plan.confidence_level);
+
+  Problems problems;
+  require_tail(config, plan.tail, problems);
+  plan.model = build_factor_model(inputs.covariance, config, problems);
+  problems.throw_if_any();
+
+  std::vector<bool> is_held(book.instruments.size());
+  for (const Position& p : book.positions)
+    if (!p.quantity.is_zero()) is_held[p.instrument] = true;
+
+  const std::vector<std::uint32_t> order = listing_order(book.instruments);
+  std::vector<std::uint32_t> rank_of(order.size()), priced_of(order.size(), none);
+  for (std::uint32_t rank = 0; rank < order.size(); ++rank) {
+    rank_of[order[rank]] = rank;
+    if (!is_held[order[rank]]) continue;
+    priced_of[order[rank]] = static_cast<std::uint32_t>(plan.instruments.size());
+    plan.instruments.push_back(order[rank]);
+    plan.instrument_blocks.push_back(rank / core::block_instrument_count);
+  }
+  add_cells(plan, config, inputs, problems);
+  problems.throw_if_any();
+  add_groups(plan, book, rank_of, priced_of);
+  plan.hash = hash_of(plan);
+  return plan;
+}
+
+core::PlanArrays Plan::arrays() const {
+  core::PlanArrays a{};
+  a.seed = seed;
+  a.path_count = path_count;
+  a.factor_count = model.factor_count;
+  a.is_student_t = model.is_student_t ? 1 : 0;
+  a.floor_w = model.floor_w;
+  a.kappa = model.kappa;
+  a.mixing_table = model.mixing_table.data();
+  a.loading = model.loading.data();
+  a.column_count = model.column_count.data();
+  a.state_rows = state_rows.data();
+  a.state_row_count = static_cast<std::uint32_t>(state_rows.size());
+  a.strike_cells = strike_cells.data();
+  a.strike_cell_count = static_cast<std::uint32_t>(strike_cells.size());
+  a.settled_cells = settled_cells.data();
+  a.settled_cell_count = static_cast<std::uint32_t>(settled_cells.size());
+  a.linear_cells = linear_cells.data();
+  a.linear_cell_count = static_cast<std::uint32_t>(linear_cells.size());
+  a.instrument_count = static_cast<std::uint32_t>(instruments.size());
+  a.holdings = holdings.data();
+  a.group_begin = group_begin.data();
+  a.group_count = static_cast<std::uint32_t>(groups.size());
+  return a;
+}
+
+}  // namespace shortfall

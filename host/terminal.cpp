@@ -1,0 +1,130 @@
+#include "terminal.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <numeric>
+
+#include "fmt/format.h"
+
+namespace shortfall {
+namespace {
+
+std::string with_separators(std::uint64_t value) {
+  std::string digits = std::to_string(value);
+  for (std::size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
+  return digits;
+}
+
+double seconds_of(const RunRecord& record, const std::string& stage) {
+  for (const auto& [name, seconds] : record.seconds_by_stage)
+    if (name == stage) return seconds;
+  return 0;
+}
+
+std::string clip(const std::string& text, std::size_t width) {
+  return text.size() <= width ? text : text.substr(0, width - 3) + "...";
+}
+
+std::string format_row(const AccountMargin& m) {
+  return fmt::format("{:<24} {:<9} {:>9} {:>17} {:>15} {:>15} {:>12} {:>15}\n", clip(m.account, 24),
+                     to_string(m.mode), m.position_count, format_usd(m.gross_notional_usd),
+                     format_usd(m.value_at_risk_usd), format_usd(m.expected_shortfall_usd),
+                     format_usd(m.standard_error_usd), format_usd(m.margin_usd));
+}
+
+}  // namespace
+
+ProgressBar::ProgressBar(std::uint64_t path_count, bool is_quiet)
+    : path_count_(path_count),
+      is_shown_(!is_quiet && isatty(STDERR_FILENO)),
+      start_(std::chrono::steady_clock::now()),
+      last_(start_) {}
+
+ProgressBar::~ProgressBar() {
+  if (is_shown_) std::fputs("\r\033[K", stderr);
+}
+
+void ProgressBar::update(std::uint64_t paths_done) {
+  if (!is_shown_) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_ < std::chrono::milliseconds(100)) return;
+  last_ = now;
+  draw(paths_done, std::chrono::duration<double>(now - start_).count());
+}
+
+void ProgressBar::draw(std::uint64_t paths_done, double elapsed_seconds) {
+  constexpr std::size_t width = 30;
+  const double share = static_cast<double>(paths_done) / static_cast<double>(path_count_);
+  const auto filled = static_cast<std::size_t>(share * width);
+  const double left = elapsed_seconds / share - elapsed_seconds;
+  const std::string line =
+      fmt::format("\r\033[K[{}{}] {:5.1f} %  {} of {} paths  {} left", std::string(filled, '#'),
+                  std::string(width - filled, '.'), 100 * share, with_separators(paths_done),
+                  with_separators(path_count_), format_duration(left));
+  std::fputs(line.c_str(), stderr);
+  std::fflush(stderr);
+}
+
+std::string format_summary(const RunResult& result, const std::string& directory) {
+  const RunRecord& record = result.record;
+  std::vector<const AccountMargin*> largest;
+  AccountMargin total;
+  total.account = "total";
+  for (const AccountMargin& m : result.margins) {
+    largest.push_back(&m);
+    total.gross_notional_usd += m.gross_notional_usd;
+    total.margin_usd += m.margin_usd;
+  }
+  const std::size_t shown = std::min<std::size_t>(10, largest.size());
+  std::partial_sort(
+      largest.begin(), largest.begin() + static_cast<std::ptrdiff_t>(shown), largest.end(),
+      [](const AccountMargin* a, const AccountMargin* b) { return a->margin_usd > b->margin_usd; });
+  std::string out = fmt::format("{:<24} {:<9} {:>9} {:>17} {:>15} {:>15} {:>12} {:>15}\n",
+                                "largest margins (USD)", "mode", "positions", "gross notional",
+                                "value at risk", "exp. shortfall", "std. error", "margin");
+  for (std::size_t i = 0; i < shown; ++i) out += format_row(*largest[i]);
+  out += fmt::format("{:<24} {:<9} {:>9} {:>17} {:>15} {:>15} {:>12} {:>15}\n",
+                     fmt::format("all {} accounts", with_separators(result.margins.size())), "",
+                     with_separators(record.position_count), format_usd(total.gross_notional_usd),
+                     "", "", "", format_usd(total.margin_usd));
+  const double seconds = seconds_of(record, "simulate");
+  const double revaluations = static_cast<double>(record.config.risk.path_count) *
+                              static_cast<double>(record.instrument_count);
+  out += fmt::format(
+      "\n{} paths x {} instruments in {:.2f} s: {:.0f} million revaluations/s "
+      "({}, {} thread{}; load and plan {:.0f} ms)\n",
+      with_separators(record.config.risk.path_count), with_separators(record.instrument_count),
+      seconds, revaluations / seconds * 1e-6, record.backend.instruction_set,
+      record.backend.thread_count, record.backend.thread_count == 1 ? "" : "s",
+      1e3 * (seconds_of(record, "load") + seconds_of(record, "plan")));
+  for (const std::string& warning : record.warnings) out += "warning: " + warning + "\n";
+  out += fmt::format("results: {0}/margin.csv, {0}/run.json\n", directory);
+  return out;
+}
+
+std::string format_usd(double usd) {
+  const double size = usd < 0 ? -usd : usd;
+  if (!(size < 1e15)) return fmt::format("{:.4g}", usd);
+  const std::string digits = size < 100 && size > 0
+                                 ? fmt::format("{:.2f}", size)
+                                 : with_separators(static_cast<std::uint64_t>(size + 0.5));
+  return usd < 0 ? "-" + digits : digits;
+}
+
+std::string format_bytes(double bytes) {
+  if (bytes < 1e6) return fmt::format("{:.1f} kB", bytes * 1e-3);
+  if (bytes < 1e9) return fmt::format("{:.1f} MB", bytes * 1e-6);
+  return fmt::format("{:.2f} GB", bytes * 1e-9);
+}
+
+std::string format_duration(double seconds) {
+  if (seconds < 10) return fmt::format("{:.1f} s", seconds);
+  if (seconds < 60) return fmt::format("{:.0f} s", seconds);
+  const auto whole = static_cast<std::uint64_t>(seconds);
+  if (seconds < 3600) return fmt::format("{} min {} s", whole / 60, whole % 60);
+  return fmt::format("{} h {} min", whole / 3600, whole / 60 % 60);
+}
+
+}  // namespace shortfall

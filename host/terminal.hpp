@@ -1,0 +1,36 @@
+// What a person sees: the progress bar and the tables.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "shortfall/scheduler.hpp"
+
+namespace shortfall {
+
+/// A bar with the share done and the time left, redrawn in place on standard error while that is a
+/// terminal, otherwise silent.
+class ProgressBar {
+ public:
+  ProgressBar(std::uint64_t path_count, bool is_quiet);
+  ~ProgressBar();
+  void update(std::uint64_t paths_done);
+
+ private:
+  void draw(std::uint64_t paths_done, double elapsed_seconds);
+
+  std::uint64_t path_count_;
+  bool is_shown_;
+  std::chrono::steady_clock::time_point start_, last_;
+};
+
+/// The accounts with the largest margins, totals, throughput and where the results are.
+std::string format_summary(const RunResult& result, const std::string& directory);
+
+/// 1234567.5 as "1,234,568"; bytes as "12.3 MB"; seconds as "1 min 5 s".
+std::string format_usd(double usd);
+std::string format_bytes(double bytes);
+std::string format_duration(double seconds);
+
+}  // namespace shortfall

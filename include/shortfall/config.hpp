@@ -1,0 +1,84 @@
+// The run configuration: what a `*.toml` file says, with every default resolved.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace shortfall {
+
+enum class Distribution : std::uint8_t { gaussian, student_t };
+enum class Sampler : std::uint8_t { philox };
+enum class RevalueAt : std::uint8_t { horizon, now };
+enum class InstructionSet : std::uint8_t { automatic, generic, avx2, avx512 };
+enum class BackendChoice : std::uint8_t { automatic, cpu, cuda };
+
+struct InputFiles {
+  std::filesystem::path underlyings, instruments, positions, covariance;
+  std::optional<std::filesystem::path> accounts, collateral;
+};
+
+struct ModelConfig {
+  Distribution distribution = Distribution::gaussian;
+  double degrees_of_freedom = 5.0;
+  /// Probability below which the chi-square mixing variable is floored; empty: "auto".
+  std::optional<double> tail_floor;
+  double covariance_horizon_days = 1.0;
+};
+
+struct RiskConfig {
+  std::uint64_t path_count = 1'000'000;
+  std::uint64_t seed = 42;
+  Sampler sampler = Sampler::philox;
+  double confidence_level = 0.99;
+  double horizon_days = 1.0;
+  RevalueAt revalue_at = RevalueAt::horizon;
+};
+
+struct MarginConfig {
+  double multiplier = 1.0;
+};
+
+struct ComputeConfig {
+  BackendChoice backend = BackendChoice::automatic;
+  std::uint32_t thread_count = 0;  ///< 0: one per core
+  std::vector<int> devices;        ///< CUDA devices by number; empty: all
+  bool fallback_to_cpu = false;
+  InstructionSet instruction_set = InstructionSet::automatic;
+  std::uint32_t tile_path_count = 0;  ///< 0: chosen by the backend; else a multiple of 64
+};
+
+struct RunConfig {
+  std::filesystem::path file;  ///< where it was read from
+  InputFiles inputs;           ///< resolved relative to `file`
+  std::int64_t as_of = 0;      ///< seconds since 1970-01-01T00:00:00Z
+  ModelConfig model;
+  RiskConfig risk;
+  MarginConfig margin;
+  ComputeConfig compute;
+};
+
+/// Values given on the command line, which replace those of the file before validation.
+struct RunOverrides {
+  std::optional<std::uint64_t> path_count, seed;
+  std::optional<std::uint32_t> thread_count;
+  std::optional<BackendChoice> backend;
+};
+
+/// Reads and validates a run configuration. Throws InputError with every problem found.
+RunConfig load_config(const std::filesystem::path& file, const RunOverrides& overrides = {});
+
+const char* to_string(Distribution value);
+const char* to_string(Sampler value);
+const char* to_string(RevalueAt value);
+const char* to_string(InstructionSet value);
+const char* to_string(BackendChoice value);
+
+/// "2026-01-15T09:21:30Z" to and from seconds since the epoch. `parse_date_time` accepts Z or an
+/// offset (+01:00), whole seconds only, proleptic Gregorian; empty when it is none.
+std::optional<std::int64_t> parse_date_time(std::string_view text);
+std::string format_date_time(std::int64_t seconds);
+
+}  // namespace shortfall

@@ -1,0 +1,73 @@
+// The plan: everything a backend needs, in flat arrays, frozen and hashed. It is the last place
+// with strings, dates and maps.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "shortfall/book.hpp"
+#include "shortfall/config.hpp"
+#include "shortfall/core/plan_arrays.hpp"
+#include "shortfall/factor_model.hpp"
+
+namespace shortfall {
+
+/// The part of an account that is margined on its own: all of it (portfolio), one underlying
+/// (cross) or one instrument (isolated).
+struct MarginGroup {
+  std::uint32_t account = 0;
+  std::int32_t scale_exponent = 0;  ///< USD = loss * 2^scale_exponent
+  double gross_notional_usd = 0;
+};
+
+/// Where the tail of N paths begins. `count` entries are kept: the floor(k) worst and the next one,
+/// whose loss is the value at risk.
+struct TailSize {
+  double k = 0;             ///< (1 - confidence_level) * path_count, snapped to a near integer
+  std::uint64_t whole = 0;  ///< floor(k)
+  std::uint64_t count = 0;  ///< min(whole + 1, path_count)
+};
+
+/// Methodology, section 4. k < 1 is the caller's to refuse.
+TailSize tail_size(std::uint64_t path_count, double confidence_level);
+
+struct Plan {
+  std::uint64_t seed = 0;
+  std::uint64_t path_count = 0;
+  double confidence_level = 0;
+  TailSize tail;
+
+  FactorModel model;
+  std::vector<core::StateRow> state_rows;
+  std::vector<core::StrikeCell> strike_cells;
+  std::vector<core::SettledCell> settled_cells;
+  std::vector<core::LinearCell> linear_cells;
+  /// Priced instruments in canonical order: index into Book::instruments.
+  std::vector<std::uint32_t> instruments;
+  /// Block of the listing that each priced instrument belongs to. Blocks count listed instruments,
+  /// held or not, so that an account's margin does not depend on what others hold.
+  std::vector<std::uint32_t> instrument_blocks;
+  std::vector<core::Holding> holdings;
+  std::vector<std::uint64_t> group_begin;
+  std::vector<MarginGroup> groups;
+
+  /// Per account of the book, for the report.
+  struct AccountSummary {
+    MarginMode mode = MarginMode::portfolio;
+    std::uint32_t position_count = 0;
+    double gross_notional_usd = 0;
+    std::uint32_t group_begin = 0, group_end = 0;  ///< its margin groups
+  };
+  std::vector<AccountSummary> accounts;
+
+  std::string hash;  ///< SHA-256 of everything above that decides margin.csv, lower-case hex
+
+  core::PlanArrays arrays() const;
+};
+
+/// Builds the plan. Problems with the combination of inputs (an expiry not after as_of is the
+/// loader's; a held underlying without a spot factor, k < 1, ... are found here) throw InputError.
+Plan build_plan(const RunConfig& config, const RunInputs& inputs);
+
+}  // namespace shortfall

@@ -1,0 +1,35 @@
+// The only writer: margin.csv and run.json, each complete or absent.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "shortfall/backend.hpp"
+#include "shortfall/config.hpp"
+#include "shortfall/margin.hpp"
+
+namespace shortfall {
+
+/// Everything run.json says.
+struct RunRecord {
+  RunConfig config;
+  std::string plan_hash;
+  BackendDescription backend;
+  std::vector<std::pair<std::string, double>> seconds_by_stage;  ///< in the order they ran
+  std::vector<std::string> warnings;
+  double tail_floor = 0;  ///< student_t only
+  std::size_t instrument_count = 0, position_count = 0, account_count = 0, group_count = 0;
+  std::uint32_t factor_count = 0;
+};
+
+/// The text of margin.csv: byte-identical for equal inputs, seed and release.
+std::string format_margins(const std::vector<AccountMargin>& margins);
+
+/// Writes both files to `directory`, which is created: each is written beside, synced and renamed,
+/// run.json last. Throws OperatingError, leaving an earlier result untouched.
+void write_report(const std::filesystem::path& directory, const std::vector<AccountMargin>& margins,
+                  const RunRecord& record);
+
+}  // namespace shortfall

@@ -1,0 +1,14 @@
+// The whole public interface. The shortest complete program:
+//   auto result = shortfall::run("run.toml");
+//   for (auto& a : result.margins) std::cout << a.account << ' ' << a.margin_usd << '\n';
+#pragma once
+
+#include "shortfall/backend.hpp"
+#include "shortfall/book.hpp"
+#include "shortfall/config.hpp"
+#include "shortfall/error.hpp"
+#include "shortfall/factor_model.hpp"
+#include "shortfall/margin.hpp"
+#include "shortfall/plan.hpp"
+#include "shortfall/report.hpp"
+#include "shortfall/scheduler.hpp"

@@ -1,0 +1,29 @@
+// Every intermediate of a few paths, as the CPU loops compute them: for replay, self-test and
+// tests.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "shortfall/config.hpp"
+#include "shortfall/plan.hpp"
+
+namespace shortfall {
+
+/// All arrays are row-major with one row per factor, state row, instrument or group and one column
+/// per path.
+struct PathTrace {
+  std::uint64_t first_path = 0;
+  std::uint32_t path_count = 0;
+  std::vector<double> normals;  ///< factor_count rows, multiples of 2^-20
+  std::vector<double> mixing;   ///< one row: the Student-t factor, 1 under a Gaussian
+  std::vector<double> factors;  ///< factor_count rows: moves over the horizon
+  std::vector<float> states;    ///< state_rows
+  std::vector<float> values;    ///< plan.instruments rows: change of value, in units of the plan
+  std::vector<float> losses;    ///< groups rows: times 2^scale_exponent is USD
+};
+
+PathTrace trace_paths(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count,
+                      InstructionSet instruction_set = InstructionSet::automatic);
+
+}  // namespace shortfall
