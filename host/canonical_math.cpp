@@ -59,7 +59,7 @@ double deviance(double a, double x) {
   for (double odd = 3.0;; odd += 2.0) {
     power *= v2;
     const double next = sum + power / odd;
-    if (next == sum) return sum;
+    if (!(next < sum || next > sum)) return sum;  // ends with a NaN too
     sum = next;
   }
 }
@@ -87,7 +87,7 @@ double upper_fraction(double a, double x) {
     c = b + numerator / c;
     const double factor = c * d;
     value *= factor;
-    if (abs(factor - 1.0) <= 0x1p-50) return value;
+    if (!(abs(factor - 1.0) > 0x1p-50)) return value;
   }
 }
 

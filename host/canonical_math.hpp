@@ -56,7 +56,8 @@ class ChiSquare {
 
   /// The w with this probability on this side, relative error < 1e-13 for nu >= 2 and
   /// 2^-40 <= probability <= 1/2. Newton's iteration on the logarithm of the probability, which is
-  /// concave and so converges from any start; a near `start` only saves steps.
+  /// concave: from the median, or from a `start` between the median and near the quantile, it
+  /// overshoots at most once and then converges from outside.
   double quantile(Side side, double probability) const;
   double quantile(Side side, double probability, double start) const;
 

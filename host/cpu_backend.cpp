@@ -1,17 +1,14 @@
 #include "cpu_backend.hpp"
 
-#include <immintrin.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstdlib>
 #include <exception>
 #include <functional>
 #include <limits>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 
 #include "dense_groups.hpp"
@@ -46,17 +43,24 @@ void on_threads(std::uint32_t count, const std::function<void(std::uint32_t)>& w
   if (count == 1) return work(0);
   std::exception_ptr failure;
   std::mutex failure_mutex;
-  std::vector<std::thread> threads;
-  for (std::uint32_t t = 0; t < count; ++t)
-    threads.emplace_back([&, t] {
-      try {
-        work(t);
-      } catch (...) {
-        const std::lock_guard lock(failure_mutex);
-        if (!failure) failure = std::current_exception();
-      }
-    });
-  for (std::thread& thread : threads) thread.join();
+  const auto guarded = [&](std::uint32_t thread) {
+    try {
+      work(thread);
+    } catch (...) {
+      const std::lock_guard lock(failure_mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    threads.reserve(count);
+    try {
+      for (std::uint32_t t = 0; t < count; ++t) threads.emplace_back(guarded, t);
+    } catch (const std::system_error& error) {
+      throw OperatingError(
+          fmt::format("cannot start {} threads ({}): use fewer", count, error.what()));
+    }
+  }
   if (failure) std::rethrow_exception(failure);
 }
 
@@ -88,7 +92,12 @@ class Simulation {
         if (first >= end || filter.bad_path() != TailFilter::no_path) return;
         const std::uint64_t last = std::min(first + tile_paths, end);
         tile(filter, buffers_[thread], first, last, groups, slot_of_group);
-        report(last - first);
+        try {
+          report(last - first);
+        } catch (...) {  // the caller wants to stop: no more tiles for anyone
+          next = end;
+          throw;
+        }
       }
     });
   }

@@ -204,26 +204,26 @@ class TailFloor {
 
   /// What is wrong with an explicit value; empty when nothing.
   std::string objection(double value) const {
-    const bool reaches_tail = value > reported_share_;
+    const bool reaches_tail = reaches_reported_tail(value);
     if (!reaches_tail && value > 0.0 && mixing(value).bounds(spot_variance_)) return {};
     const std::optional<double> least = automatic();
-    const std::string remedy = !least || *least > reported_share_
+    const std::string remedy = !least || reaches_reported_tail(*least)
                                    ? "use \"auto\""
-                                   : fmt::format("use \"auto\" or a value from {} to {}",
+                                   : fmt::format("use \"auto\" or a value from {} to {:.6g}",
                                                  rounded_up(*least), reported_share_);
     return reaches_tail
                ? fmt::format(
                      "tail_floor {} reaches into the reported tail: it exceeds "
-                     "(1 - confidence)/20 = {}; {}",
+                     "(1 - confidence)/20 = {:.6g}; {}",
                      value, reported_share_, remedy)
                : fmt::format(
-                     "tail_floor {} is too low: spot moves of more than e^1 per unit normal "
-                     "would decide the expected shortfall; {}",
+                     "tail_floor {} is too low: at the floor a spot has a standard deviation "
+                     "above 1, and a handful of paths decides the expected shortfall; {}",
                      value, remedy);
   }
 
   std::optional<std::string> warning(double value) const {
-    if (value <= reported_share_) return std::nullopt;
+    if (!reaches_reported_tail(value)) return std::nullopt;
     return fmt::format(
         "tail_floor {:.3g} (\"auto\") exceeds (1 - confidence)/20 = {:.3g}: it tempers the very "
         "moves "
@@ -233,6 +233,9 @@ class TailFloor {
   }
 
  private:
+  /// With room for the rounding of 1 - confidence, so that the limit as a user writes it will do.
+  bool reaches_reported_tail(double value) const { return value > reported_share_ * (1.0 + 1e-9); }
+
   /// Four digits for a message, not below the value.
   static std::string rounded_up(double value) { return fmt::format("{:.3e}", value * 1.0005); }
 

@@ -81,12 +81,14 @@ void reserve_next(std::vector<Position>& positions, const CsvFile& file) {
       static_cast<double>(file.bytes_read()) / static_cast<double>(positions.size() + 1);
   const auto expected =
       static_cast<std::size_t>(slack * static_cast<double>(file.byte_count()) / bytes_per_row);
-  positions.reserve(std::clamp(expected, positions.size() + positions.size() / 4 + 4096, rows_max));
+  const std::size_t least = positions.size() + positions.size() / 4 + 4096;
+  positions.reserve(std::min(std::max(expected, least), rows_max));
 }
 
-bool is_before(const Position& a, const Position& b) {
+// An object rather than a function, so that the sort inlines it.
+constexpr auto is_before = [](const Position& a, const Position& b) {
   return a.account != b.account ? a.account < b.account : a.instrument < b.instrument;
-}
+};
 
 /// Sorts by (account, instrument) and adds up the rows of each pair, in place.
 void net(std::vector<Position>& positions) {

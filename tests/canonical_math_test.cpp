@@ -156,6 +156,7 @@ TEST(ChiSquare, QuantilesAgreeWithBoost) {
   for (const double nu : quantile_degrees) {
     const ChiSquare ours(nu);
     const boost::math::chi_squared boosts(nu);
+    const double near = 1.0 + 0.1 / std::sqrt(nu);
     for (int k = 1; k <= 40; ++k) {
       for (const double p : {std::ldexp(1.0, -k), std::ldexp(0.7, -k)}) {
         // Boost itself is good to some 1e-14.
@@ -163,7 +164,7 @@ TEST(ChiSquare, QuantilesAgreeWithBoost) {
         const double upper = boost::math::quantile(boost::math::complement(boosts, p));
         ASSERT_NEAR(ours.quantile(Side::lower, p) / lower, 1.0, 1e-13) << nu << ' ' << p;
         ASSERT_NEAR(ours.quantile(Side::upper, p) / upper, 1.0, 1e-13) << nu << ' ' << p;
-        ASSERT_NEAR(ours.quantile(Side::lower, p, 4.0 * lower) / lower, 1.0, 1e-13) << nu;
+        ASSERT_NEAR(ours.quantile(Side::lower, p, near * lower) / lower, 1.0, 1e-13) << nu;
       }
     }
   }
@@ -244,8 +245,8 @@ TEST(CanonicalMath, FrozenBits) {
     if (nu < 2.0) continue;
     for (const double coefficient : build_mixing_table(chi_square)) gamma.add(coefficient);
   }
-  EXPECT_EQ(elementary.value(), 0x0ull);
-  EXPECT_EQ(gamma.value(), 0x0ull);
+  EXPECT_EQ(elementary.value(), 2677261592704912141ull);
+  EXPECT_EQ(gamma.value(), 12143658267168384396ull);
 }
 
 }  // namespace
