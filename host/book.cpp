@@ -4,9 +4,7 @@
 
 #include <filesystem>
 
-#include "choice.hpp"
 #include "csv.hpp"
-#include "csv_rows.hpp"
 #include "load.hpp"
 #include "name_table.hpp"
 

@@ -254,7 +254,7 @@ double ChiSquare::quantile(Side side, double probability) const {
 }
 
 double ChiSquare::quantile(Side side, double probability, double start) const {
-  SHORTFALL_ASSERT(shape_ >= 1.0 && probability > 0.0 && probability <= 0.5 && start > 0.0);
+  SHORTFALL_ASSERT(shape_ >= 1.0 && probability >= 0x1p-40 && probability <= 0.5 && start > 0.0);
   // Below, ln P is concave in ln w and nearly linear far out; above, ln Q is in w. Convergence is
   // quadratic: after a step below 1e-8 the error is rounding.
   double w = start;

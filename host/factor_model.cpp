@@ -26,6 +26,8 @@ constexpr double variance_max = 1e6;
 
 constexpr double automatic_tail_floor_min = 1e-5;
 constexpr double automatic_tail_floor_max = 0.5;
+/// The smallest probability that a word has on a side.
+constexpr double draw_resolution = 0x1p-33;
 constexpr double degrees_of_freedom_max = 1e6;
 
 // The exact correlation step. Normals are n 2^-20 with integer |n| <= normal_units_max, row i of L
@@ -204,31 +206,34 @@ class TailFloor {
 
   /// What is wrong with an explicit value; empty when nothing.
   std::string objection(double value) const {
-    const bool reaches_tail = reaches_reported_tail(value);
-    if (!reaches_tail && value > 0.0 && mixing(value).bounds(spot_variance_)) return {};
+    std::string reason;
+    if (value < draw_resolution) {
+      reason = "is below the resolution of the draws, 2^-33";
+    } else if (reaches_reported_tail(value)) {
+      reason =
+          fmt::format("reaches into the reported tail: it exceeds (1 - confidence)/20 = {:.6g}",
+                      reported_share_);
+    } else if (!mixing(value).bounds(spot_variance_)) {
+      reason =
+          "is too low: at the floor a spot has a standard deviation above 1, and a handful of "
+          "paths decides the expected shortfall";
+    } else {
+      return {};
+    }
     const std::optional<double> least = automatic();
     const std::string remedy = !least || reaches_reported_tail(*least)
                                    ? "use \"auto\""
                                    : fmt::format("use \"auto\" or a value from {} to {:.6g}",
                                                  rounded_up(*least), reported_share_);
-    return reaches_tail
-               ? fmt::format(
-                     "tail_floor {} reaches into the reported tail: it exceeds "
-                     "(1 - confidence)/20 = {:.6g}; {}",
-                     value, reported_share_, remedy)
-               : fmt::format(
-                     "tail_floor {} is too low: at the floor a spot has a standard deviation "
-                     "above 1, and a handful of paths decides the expected shortfall; {}",
-                     value, remedy);
+    return fmt::format("tail_floor {} {}; {}", value, reason, remedy);
   }
 
   std::optional<std::string> warning(double value) const {
     if (!reaches_reported_tail(value)) return std::nullopt;
     return fmt::format(
         "tail_floor {:.3g} (\"auto\") exceeds (1 - confidence)/20 = {:.3g}: it tempers the very "
-        "moves "
-        "that the expected shortfall averages; a shorter horizon or more degrees of freedom need "
-        "less",
+        "moves that the expected shortfall averages; a shorter horizon or more degrees of freedom "
+        "need less",
         value, reported_share_);
   }
 

@@ -4,7 +4,6 @@
 #include <string_view>
 
 #include "csv.hpp"
-#include "csv_rows.hpp"
 #include "load.hpp"
 #include "shortfall/book.hpp"
 

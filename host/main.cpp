@@ -4,13 +4,11 @@
 #include <csignal>
 #include <cstdio>
 
-#include "check.hpp"
 #include "fmt/format.h"
 #include "generate.hpp"
 #include "machine.hpp"
 #include "shortfall/shortfall.hpp"
 #include "terminal.hpp"
-#include "version.hpp"
 
 namespace {
 

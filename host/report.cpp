@@ -6,7 +6,6 @@
 #include "atomic_file.hpp"
 #include "fmt/format.h"
 #include "sha256.hpp"
-#include "version.hpp"
 
 namespace shortfall {
 namespace {
@@ -112,6 +111,8 @@ std::string format_record(const RunRecord& r, const std::string& margins) {
 }
 
 }  // namespace
+
+const char* version() { return SHORTFALL_VERSION; }
 
 std::string format_margins(const std::vector<AccountMargin>& margins) {
   std::string out =

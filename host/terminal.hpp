@@ -28,6 +28,10 @@ class ProgressBar {
 /// The accounts with the largest margins, totals, throughput and where the results are.
 std::string format_summary(const RunResult& result, const std::string& directory);
 
+/// Loads everything, builds the plan, and says what the run would do. The time is extrapolated from
+/// the first few thousand paths, which it simulates.
+std::string describe_run(const RunConfig& config);
+
 /// 1234567.5 as "1,234,568"; bytes as "12.3 MB"; seconds as "1 min 5 s".
 std::string format_usd(double usd);
 std::string format_bytes(double bytes);

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "choice.hpp"
 #include "shortfall/error.hpp"
+#include "text.hpp"
 
 namespace shortfall {
 

@@ -12,6 +12,9 @@
 
 namespace shortfall {
 
+/// Version of the release.
+const char* version();
+
 /// Everything run.json says.
 struct RunRecord {
   RunConfig config;
