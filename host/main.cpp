@@ -42,6 +42,13 @@ void print(const std::string& text) {
     throw OperatingError("cannot write to standard output");
 }
 
+/// CLI11 reads an empty text as no value at all.
+const CLI::Validator number(
+    [](const std::string& text) {
+      return text.empty() ? std::string("needs a number") : std::string();
+    },
+    "");
+
 struct RunOptions {
   std::string config, directory, backend;
   RunOverrides overrides;
@@ -81,11 +88,15 @@ void add_run(CLI::App& app, RunOptions& options) {
       ->required()
       ->type_name("DIR");
   run->add_option("--paths", options.overrides.path_count, "Number of paths, instead of risk.paths")
-      ->type_name("N");
-  run->add_option("--seed", options.overrides.seed, "Seed, instead of risk.seed")->type_name("S");
+      ->type_name("N")
+      ->check(number);
+  run->add_option("--seed", options.overrides.seed, "Seed, instead of risk.seed")
+      ->type_name("S")
+      ->check(number);
   run->add_option("--threads", options.overrides.thread_count,
                   "CPU threads, instead of compute.threads; 0: one per core")
-      ->type_name("T");
+      ->type_name("T")
+      ->check(number);
   run->add_option("--backend", options.backend, "auto, cpu or cuda, instead of compute.backend")
       ->type_name("B")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
@@ -116,13 +127,15 @@ void add_generate(CLI::App& app, GenerateArguments& arguments) {
   generate->add_option("--preset", arguments.preset, "venue, demo or canonical")
       ->check(CLI::IsMember({"venue", "demo", "canonical"}));
   const auto size = [&](const char* name, std::optional<std::uint32_t>& value, const char* help) {
-    generate->add_option(name, value, help)->type_name("N");
+    generate->add_option(name, value, help)->type_name("N")->check(number);
   };
   size("--instruments", arguments.options.instruments, "Listed instruments");
   size("--accounts", arguments.options.accounts, "Accounts");
   size("--underlyings", arguments.options.underlyings, "Underlyings");
   size("--factors", arguments.options.factors, "Risk factors");
-  generate->add_option("--seed", arguments.options.seed, "Seed of the generator")->type_name("S");
+  generate->add_option("--seed", arguments.options.seed, "Seed of the generator")
+      ->type_name("S")
+      ->check(number);
   generate->add_option("--out", arguments.directory, "Directory to write; created if missing")
       ->required()
       ->type_name("DIR");
@@ -157,7 +170,7 @@ int run_program(int argc, char** argv) {
   app.footer(
       "Exit status: 0 done; 1 the run failed; 2 the input or the command line is wrong, with\n"
       "one line per problem on standard error. With 1 and 2 nothing is written.\n"
-      "Example: shortfall run configs/demo/run.toml --out out/demo");
+      "Example: shortfall run configs/demo/run.toml --out out/demo\n");
   RunOptions run_options;
   std::string check_config;
   GenerateArguments generate_arguments;
@@ -168,6 +181,14 @@ int run_program(int argc, char** argv) {
       ->callback([] { print(describe_program()); });
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RequiredError& error) {
+    if (argc < 2 || !app.get_subcommands().empty()) return app.exit(error), exit_bad_input;
+    std::fputs(fmt::format("unknown command \"{}\": use run, check, generate or info\n"
+                           "Run with --help for more information.\n",
+                           argv[1])
+                   .c_str(),
+               stderr);
+    return exit_bad_input;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : exit_bad_input;
   }
