@@ -75,9 +75,8 @@ void philox_words(std::uint64_t seed, std::uint64_t first_path, std::uint32_t bl
 #pragma GCC ivdep
     for (int p = 0; p < row; ++p) {
       const std::uint64_t path = first_path + static_cast<std::uint64_t>(p);
-      const core::PhiloxWords four =
-          core::philox4x32(seed, block, 0, static_cast<std::uint32_t>(path),
-                           static_cast<std::uint32_t>(path >> 32));
+      const core::PhiloxWords four = core::philox4x32(
+          seed, block, 0, static_cast<std::uint32_t>(path), static_cast<std::uint32_t>(path >> 32));
       for (int w = 0; w < 4; ++w) out[p + w * row] = four.word[w];
     }
   }

@@ -57,7 +57,9 @@ void Suite::add(Row row, double item_count, std::function<void()> work,
     }
     if (!own.failure.empty()) state.SkipWithError(own.failure.c_str());
   };
-  benchmark::RegisterBenchmark(name.c_str(), timed)->Unit(benchmark::kMicrosecond);
+  benchmark::RegisterBenchmark(name.c_str(), timed)
+      ->Unit(benchmark::kMicrosecond)
+      ->MeasureProcessCPUTime();
 }
 
 void Suite::skip(Row row, std::string reason) {

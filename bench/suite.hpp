@@ -24,6 +24,7 @@ struct Row {
   std::vector<Reference> limits = {};
   /// How many times faster: rate * amount / rate of the baseline.
   std::vector<Reference> baselines = {};
+  double whole = 0;  ///< items of the whole job, where one stands for a part of it
   std::string note = {};
 
   std::string skipped = {};        ///< why it was not measured
@@ -36,7 +37,7 @@ struct Row {
   double median() const;
 };
 
-/// A job's row for another of its items, to refer to it.
+/// "stage/job/instruction_set", without the parts that are empty.
 std::string row_name(std::string_view stage, std::string_view job = {},
                      std::string_view instruction_set = {});
 

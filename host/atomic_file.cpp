@@ -49,6 +49,7 @@ void create_directory_for(const std::filesystem::path& directory) {
 
 AtomicFile::AtomicFile(std::filesystem::path destination, std::string_view content)
     : destination_(std::move(destination)) {
+  if (std::filesystem::is_directory(destination_)) fail("write", destination_, EISDIR);
   const std::filesystem::path directory =
       destination_.has_parent_path() ? destination_.parent_path() : ".";
   std::string name =

@@ -245,8 +245,8 @@ class Simulation {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(const ComputeConfig& config)
-      : loops_(cpu_loops(config.instruction_set)),
+  CpuBackend(const ComputeConfig& config, const CpuLoops& loops)
+      : loops_(loops),
         thread_count_(config.thread_count ? config.thread_count : usable_cores()),
         tile_path_count_(config.tile_path_count) {}
 
@@ -322,7 +322,11 @@ bool revalue_row(const CpuLoops& loops, const core::PlanArrays& plan, std::uint6
 }
 
 std::unique_ptr<Backend> make_cpu_backend(const ComputeConfig& config) {
-  return std::make_unique<CpuBackend>(config);
+  return make_cpu_backend(config, cpu_loops(config.instruction_set));
+}
+
+std::unique_ptr<Backend> make_cpu_backend(const ComputeConfig& config, const CpuLoops& loops) {
+  return std::make_unique<CpuBackend>(config, loops);
 }
 
 }  // namespace shortfall

@@ -16,6 +16,8 @@ namespace shortfall {
 const CpuLoops& cpu_loops(InstructionSet instruction_set);
 
 std::unique_ptr<Backend> make_cpu_backend(const ComputeConfig& config);
+/// With these loops, which must outlive it, in place of the configuration's.
+std::unique_ptr<Backend> make_cpu_backend(const ComputeConfig& config, const CpuLoops& loops);
 
 inline constexpr std::uint32_t max_tile_rows = 1024;
 

@@ -192,27 +192,36 @@ void revalue(const PlanArrays& plan, const float* states, float* values) {
   }
 }
 
-/// Half a row or a whole one, as the registers allow: sums of blocks and their total side by side.
-/// Whether a block ends is a mask, not a branch: lists have no pattern a predictor could learn.
+/// Half a row or a whole one, as the registers allow. Whether a block ends is a mask, not a branch:
+/// lists have no pattern that a predictor could learn. Superblocks end rarely.
 template <int vectors>
 [[gnu::always_inline]] inline std::uint64_t aggregate_part(const Holding* holdings,
-                                                           std::uint64_t count, const float* values,
+                                                           const Holding* end, const float* values,
                                                            simd::Floats threshold, float* losses) {
   constexpr int lanes = simd::float_lanes;
-  simd::Floats block[vectors], total[vectors];
+  simd::Floats total[vectors];
 #pragma GCC unroll 16
-  for (int v = 0; v < vectors; ++v) block[v] = total[v] = simd::broadcast(0.0f);
-  for (std::uint64_t h = 0; h < count; ++h) {
-    const std::uint32_t tagged = holdings[h].instrument;
-    const float* value = values + static_cast<std::size_t>(tagged & ~Holding::last_of_block) * row;
-    const simd::Floats weight = simd::broadcast(holdings[h].weight);
-    const simd::Mask is_last = simd::all_if(tagged >> 31);
+  for (int v = 0; v < vectors; ++v) total[v] = simd::broadcast(0.0f);
+  while (holdings != end) {
+    simd::Floats block[vectors], superblock[vectors];
 #pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v) {
-      block[v] = simd::fma(weight, simd::load(value + v * lanes), block[v]);
-      total[v] = simd::add_if(is_last, total[v], block[v]);
-      block[v] = simd::zero_if(is_last, block[v]);
-    }
+    for (int v = 0; v < vectors; ++v) block[v] = superblock[v] = simd::broadcast(0.0f);
+    std::uint32_t tagged;
+    do {
+      tagged = holdings->instrument;
+      const float* value = values + static_cast<std::size_t>(tagged & Holding::index_mask) * row;
+      const simd::Floats weight = simd::broadcast(holdings->weight);
+      const simd::Mask is_last = simd::all_if(tagged >> 31);
+#pragma GCC unroll 16
+      for (int v = 0; v < vectors; ++v) {
+        block[v] = simd::fma(weight, simd::load(value + v * lanes), block[v]);
+        superblock[v] = simd::add_if(is_last, superblock[v], block[v]);
+        block[v] = simd::zero_if(is_last, block[v]);
+      }
+      ++holdings;
+    } while (!(tagged & Holding::last_of_superblock));
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v) total[v] = simd::add(total[v], superblock[v]);
   }
   std::uint64_t mask = 0;
 #pragma GCC unroll 16
@@ -230,10 +239,14 @@ std::uint64_t aggregate(const Holding* holdings, std::uint64_t count, const floa
   constexpr int vectors = 4, part = vectors * simd::float_lanes;
   std::uint64_t mask = 0;
   for (int p = 0; p < row; p += part)
-    mask |=
-        aggregate_part<vectors>(holdings, count, values + p, simd::broadcast(threshold), losses + p)
-        << p;
+    mask |= aggregate_part<vectors>(holdings, holdings + count, values + p,
+                                    simd::broadcast(threshold), losses + p)
+            << p;
   return mask;
+}
+
+[[gnu::always_inline]] inline void add_to(float* sum, simd::Floats part) {
+  simd::store(sum, simd::add(simd::load(sum), part));
 }
 
 void aggregate_dense(const DenseBundle& bundle, const float* values, const float* thresholds,
@@ -244,19 +257,20 @@ void aggregate_dense(const DenseBundle& bundle, const float* values, const float
   for (int g = 0; g < groups; ++g) masks[g] = 0;
   for (int p = 0; p < row; p += vectors * lanes) {
     simd::Floats block[groups][vectors];
-    float total[groups][vectors * lanes];
+    alignas(64) float superblock[groups][vectors * lanes], total[groups][vectors * lanes];
 #pragma GCC unroll 8
     for (int g = 0; g < groups; ++g) {
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) {
         block[g][v] = simd::broadcast(0.0f);
+        simd::store(superblock[g] + v * lanes, block[g][v]);
         simd::store(total[g] + v * lanes, block[g][v]);
       }
     }
     for (std::uint32_t i = 0; i < bundle.instrument_count; ++i) {
       const std::uint32_t tagged = bundle.instruments[i];
       const float* value =
-          values + static_cast<std::size_t>(tagged & ~Holding::last_of_block) * row + p;
+          values + static_cast<std::size_t>(tagged & Holding::index_mask) * row + p;
       const float* weight = bundle.weights + static_cast<std::size_t>(i) * groups;
       simd::Floats x[vectors];
 #pragma GCC unroll 8
@@ -272,9 +286,17 @@ void aggregate_dense(const DenseBundle& bundle, const float* values, const float
         for (int g = 0; g < groups; ++g) {
 #pragma GCC unroll 8
           for (int v = 0; v < vectors; ++v) {
-            float* t = total[g] + v * lanes;
-            simd::store(t, simd::add(simd::load(t), block[g][v]));
+            add_to(superblock[g] + v * lanes, block[g][v]);
             block[g][v] = simd::broadcast(0.0f);
+          }
+        }
+      }
+      if (tagged & Holding::last_of_superblock) {
+        for (int g = 0; g < groups; ++g) {
+          for (int v = 0; v < vectors; ++v) {
+            float* const sum = superblock[g] + v * lanes;
+            add_to(total[g] + v * lanes, simd::load(sum));
+            simd::store(sum, simd::broadcast(0.0f));
           }
         }
       }

@@ -13,7 +13,7 @@ namespace shortfall {
 inline constexpr std::uint32_t dense_group_count = 6;
 
 struct DenseBundle {
-  const std::uint32_t* instruments;  ///< ascending, top bit on the last of each block
+  const std::uint32_t* instruments;  ///< ascending, with the bits of core::Holding
   const float* weights;              ///< instrument_count x dense_group_count
   std::uint32_t instrument_count;
 };

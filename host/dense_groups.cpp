@@ -11,7 +11,7 @@ DenseGroups::Bundle make_bundle(const Plan& plan, const std::uint32_t* groups, s
   std::vector<std::uint32_t> place(plan.instruments.size(), core::none);
   const auto holdings_of = [&](std::uint32_t group, auto&& use) {
     for (std::uint64_t h = plan.group_begin[group]; h < plan.group_begin[group + 1]; ++h)
-      use(plan.holdings[h].instrument & ~core::Holding::last_of_block, plan.holdings[h].weight);
+      use(plan.holdings[h].instrument & core::Holding::index_mask, plan.holdings[h].weight);
   };
   for (const std::uint32_t group : bundle.groups)
     holdings_of(group, [&](std::uint32_t instrument, float) { place[instrument] = 0; });
@@ -21,10 +21,9 @@ DenseGroups::Bundle make_bundle(const Plan& plan, const std::uint32_t* groups, s
     bundle.instruments.push_back(i);
   }
   for (std::size_t i = 0; i < bundle.instruments.size(); ++i) {
-    const bool is_last =
-        i + 1 == bundle.instruments.size() || plan.instrument_blocks[bundle.instruments[i + 1]] !=
-                                                  plan.instrument_blocks[bundle.instruments[i]];
-    if (is_last) bundle.instruments[i] |= core::Holding::last_of_block;
+    const std::uint32_t next =
+        i + 1 == bundle.instruments.size() ? core::none : bundle.instruments[i + 1];
+    bundle.instruments[i] |= plan.sum_ends(bundle.instruments[i], next);
   }
   bundle.weights.assign(bundle.instruments.size() * dense_group_count, 0.0f);
   for (std::size_t g = 0; g < count; ++g)

@@ -34,8 +34,9 @@ enum Column : std::size_t {
 /// fields a row has.
 class InstrumentRow {
  public:
-  InstrumentRow(CsvTable& table, const RunConfig& config, Instrument& entry)
-      : table_(table), config_(config), entry_(entry) {}
+  /// Without trusted spots, prices are not compared with them.
+  InstrumentRow(CsvTable& table, const RunConfig& config, bool trusts_spots, Instrument& entry)
+      : table_(table), config_(config), trusts_spots_(trusts_spots), entry_(entry) {}
 
   void read(const NameTable<Underlying>& underlyings) {
     read_underlying(underlyings);
@@ -59,6 +60,10 @@ class InstrumentRow {
     } else if (!table_[mark_price].empty()) {
       entry_.mark_price = table_.positive(mark_price).value_or(0);
     }
+    if (trusts_spots_ && spot_usd_ > 0) {
+      check_ratio(mark_price, entry_.mark_price, 1e-3, 1e3);
+      check_ratio(strike, entry_.strike, 1e-6, 1e6);
+    }
   }
 
  private:
@@ -78,7 +83,8 @@ class InstrumentRow {
   void read_underlying(const NameTable<Underlying>& underlyings) {
     if (const std::optional<std::uint32_t> index = underlyings.find(table_[underlying])) {
       entry_.underlying = *index;
-      entry_.mark_price = underlyings.entries()[*index].spot_usd;
+      spot_usd_ = underlyings.entries()[*index].spot_usd;
+      entry_.mark_price = spot_usd_;
     } else if (underlyings.is_complete()) {
       table_.report(underlying,
                     fmt::format("{} is unknown; list it in {}", in_quotes(table_[underlying]),
@@ -111,9 +117,20 @@ class InstrumentRow {
     }
   }
 
+  /// Prices far from the spot are mistakes of units, and beyond these bounds a revaluation might
+  /// leave the range of floats unseen.
+  void check_ratio(Column column, double price, double low, double high) {
+    const double ratio = price / spot_usd_;
+    if (price == 0 || (ratio >= low && ratio <= high)) return;
+    table_.report(column, fmt::format("{} is {:.3g} times the spot {}; write USD per coin", price,
+                                      ratio, spot_usd_));
+  }
+
   CsvTable& table_;
   const RunConfig& config_;
+  bool trusts_spots_;
   Instrument& entry_;
+  double spot_usd_ = 0;  ///< 0 where the underlying is not known
 };
 
 }  // namespace
@@ -125,9 +142,10 @@ void load_instruments(const RunConfig& config, const NameTable<Underlying>& unde
                   "multiplier", "mark_price", "mark_iv"},
                  problems);
   UniqueRows rows(instruments, name_problem);
+  const bool trusts_spots = problems.empty();
   while (table.next()) {
     if (Instrument* const entry = rows.enter(table, instrument)) {
-      InstrumentRow(table, config, *entry).read(underlyings);
+      InstrumentRow(table, config, trusts_spots, *entry).read(underlyings);
     }
   }
   table.require_rows();

@@ -42,10 +42,12 @@ void print(const std::string& text) {
     throw OperatingError("cannot write to standard output");
 }
 
-/// CLI11 reads an empty text as no value at all.
+/// CLI11 reads an empty text as no value at all and -1 as 2^64 - 1.
 const CLI::Validator number(
     [](const std::string& text) {
-      return text.empty() ? std::string("needs a number") : std::string();
+      const bool is_whole = text.find_first_not_of("0123456789") == std::string::npos;
+      return text.empty() || !is_whole ? std::string("needs a whole number, 0 or more")
+                                       : std::string();
     },
     "");
 
@@ -198,6 +200,8 @@ int run_program(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is an error to report, like a full disk
+  std::signal(SIGPIPE, SIG_IGN);
   try {
     return run_program(argc, argv);
   } catch (const InputError& error) {

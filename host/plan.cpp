@@ -56,10 +56,8 @@ void add_group(Plan& plan, std::uint32_t account, const HeldPosition* first,
       static_cast<int>((core::bit_cast<std::uint64_t>(gross) >> 52) & 0x7ff) - 1023;
   const double scale = core::bit_cast<double>(static_cast<std::uint64_t>(1023 - exponent) << 52);
   for (const HeldPosition* p = first; p != last; ++p) {
-    const bool is_last = p + 1 == last || plan.instrument_blocks[p[1].instrument] !=
-                                              plan.instrument_blocks[p->instrument];
-    plan.holdings.push_back({p->instrument | (is_last ? core::Holding::last_of_block : 0u),
-                             static_cast<float>(p->weight_usd * scale)});
+    const std::uint32_t ends = plan.sum_ends(p->instrument, p + 1 == last ? none : p[1].instrument);
+    plan.holdings.push_back({p->instrument | ends, static_cast<float>(p->weight_usd * scale)});
   }
   plan.groups.push_back({account, exponent, gross});
   plan.group_begin.push_back(plan.holdings.size());
@@ -131,14 +129,19 @@ std::string hash_of(const Plan& plan) {
   array(plan.strike_cells);
   array(plan.settled_cells);
   array(plan.linear_cells);
-  array(plan.instrument_blocks);
+  array(plan.listing_places);
   array(plan.holdings);
   array(plan.group_begin);
   for (const MarginGroup& group : plan.groups) {
     number(group.account);
     number(group.scale_exponent);
   }
-  for (const Plan::AccountSummary& account : plan.accounts) number(account.gross_notional_usd);
+  for (const Plan::AccountSummary& account : plan.accounts) {
+    number(account.mode);
+    number(account.position_count);
+    number(account.gross_notional_usd);
+    number(account.group_end);
+  }
   return hash.finish_hex();
 }
 
@@ -187,7 +190,7 @@ Plan build_plan(const RunConfig& config, const RunInputs& inputs) {
     if (!is_held[order[rank]]) continue;
     priced_of[order[rank]] = static_cast<std::uint32_t>(plan.instruments.size());
     plan.instruments.push_back(order[rank]);
-    plan.instrument_blocks.push_back(rank / core::block_instrument_count);
+    plan.listing_places.push_back(rank);
   }
   add_cells(plan, config, inputs, problems);
   problems.throw_if_any();

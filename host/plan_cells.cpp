@@ -105,7 +105,7 @@ class CellBuilder {
         add_perpetual(i, priced);
         break;
       case InstrumentType::spot:
-        add_linear(priced, spot_row(i), 1, 0, 0, 0);
+        add_linear(priced, spot_row(i), 1, 0);
         break;
     }
   }
@@ -118,11 +118,17 @@ class CellBuilder {
   /// T1: years left when the option is revalued.
   double years_left(const Instrument& i) const {
     if (config_.risk.revalue_at == RevalueAt::now) return years(i);
-    const double left = years(i) - config_.risk.horizon_days / 365.0;
-    return left > 0 ? left : 0;
+    const double seconds =
+        static_cast<double>(i.expiry - config_.as_of) - config_.risk.horizon_days * 86400.0;
+    return seconds < 0.5 ? 0 : seconds / seconds_per_year;
   }
   std::uint32_t spot_row(const Instrument& i) {
     return rows_.row(StateKind::expm1, factors_[i.underlying].spot, 1);
+  }
+
+  /// Value a A + c.
+  void add_linear(std::uint32_t priced, std::uint32_t row_a, double a, double c) {
+    add_linear(priced, row_a, a, row_a, 0, c);
   }
 
   void add_linear(std::uint32_t priced, std::uint32_t row_a, double a, std::uint32_t row_b,
@@ -138,15 +144,14 @@ class CellBuilder {
     if (i.settlement == Settlement::linear) {
       const double forward = i.mark_price / spot(i);
       if (is_settled)
-        add_linear(priced, spot_row(i), 1, 0, 0, 1 - forward);
+        add_linear(priced, spot_row(i), 1, 1 - forward);
       else
-        add_linear(priced, rows_.row(StateKind::expm1, own.spot, 1, own.basis, T), forward, 0, 0,
-                   0);
+        add_linear(priced, rows_.row(StateKind::expm1, own.spot, 1, own.basis, T), forward, 0);
       return;
     }
     const double ratio = spot(i) / i.mark_price;
     if (is_settled)
-      add_linear(priced, spot_row(i), ratio, 0, 0, ratio - 1);
+      add_linear(priced, spot_row(i), ratio, ratio - 1);
     else
       add_linear(priced, spot_row(i), ratio, rows_.row(StateKind::expm1, own.basis, -T), -ratio, 0);
   }
@@ -155,7 +160,7 @@ class CellBuilder {
     const UnderlyingFactors& own = factors_[i.underlying];
     if (i.settlement == Settlement::linear) {
       add_linear(priced, rows_.row(StateKind::expm1, own.spot, 1, own.perp, 1),
-                 i.mark_price / spot(i), 0, 0, 0);
+                 i.mark_price / spot(i), 0);
       return;
     }
     const double ratio = spot(i) / i.mark_price;
@@ -171,10 +176,11 @@ class CellBuilder {
     const double strike = i.strike / (is_inverse ? i.mark_price : spot(i));
     const double base = otm_base(forward, strike, log_moneyness, i.mark_iv * __builtin_sqrt(T));
     if (left == 0) {
-      const double intrinsic = is_call ? forward - strike : strike - forward;
-      plan_.settled_cells.push_back({spot_row(i), priced, is_call ? 1u : 0u,
-                                     static_cast<float>(i.strike / spot(i)),
-                                     static_cast<float>(base + (intrinsic > 0 ? intrinsic : 0))});
+      const double settled_strike = i.strike / spot(i);
+      plan_.settled_cells.push_back(
+          {spot_row(i), priced, is_call ? 1u : 0u, i.strike >= i.mark_price ? 1u : 0u,
+           static_cast<float>(settled_strike), static_cast<float>(base),
+           static_cast<float>((1 - forward) + (strike - settled_strike))});
       return;
     }
     if (joins_last_cell(i)) {

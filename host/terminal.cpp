@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <numeric>
 
+#include <Eigen/Eigenvalues>
+
 #include "fmt/format.h"
 
 namespace shortfall {
@@ -60,6 +62,22 @@ std::string count_by_type(const Plan& plan, const Book& book) {
     if (count) out += fmt::format("{}{} {}", out.empty() ? "" : ", ", count, to_string(type));
   }
   return out;
+}
+
+/// Condition number of the correlation matrix and how few directions carry the market.
+std::string describe_covariance(const Covariance& covariance) {
+  const auto n = static_cast<Eigen::Index>(covariance.factors.size());
+  if (n > 1000) return "not examined above 1,000 factors";
+  Eigen::MatrixXd correlation = Eigen::Map<const Eigen::MatrixXd>(covariance.matrix.data(), n, n);
+  const Eigen::VectorXd deviation = correlation.diagonal().cwiseMax(1e-300).cwiseSqrt();
+  correlation =
+      deviation.cwiseInverse().asDiagonal() * correlation * deviation.cwiseInverse().asDiagonal();
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(correlation, Eigen::EigenvaluesOnly);
+  const Eigen::VectorXd values = eigen.eigenvalues().reverse();
+  Eigen::Index count = 0;
+  for (double sum = 0; count < n && sum < 0.9 * values.sum(); ++count) sum += values[count];
+  return fmt::format("condition number {:.3g}; {} of {} directions carry 90 % of the variance",
+                     values[0] / std::max(values[n - 1], 1e-300), count, n);
 }
 
 }  // namespace
@@ -172,6 +190,7 @@ std::string describe_run(const RunConfig& config) {
   line("factors",
        fmt::format("{} over {} underlyings{}", plan.model.factor_count, book.underlyings.size(),
                    plan.model.is_singular ? ", singular covariance" : ""));
+  line("correlation", describe_covariance(inputs.covariance));
   line("model", plan.model.is_student_t
                     ? fmt::format("Student t, {} degrees of freedom, tail floor {:.3g}",
                                   plan.model.degrees_of_freedom, plan.model.tail_floor)

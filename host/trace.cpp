@@ -62,7 +62,7 @@ void throw_loss_error(const Plan& plan, std::uint64_t path) {
   while (group + 1 < plan.groups.size() && !is_bad(trace.losses[group])) ++group;
   std::uint32_t culprit = core::none;
   for (std::uint64_t h = plan.group_begin[group]; h < plan.group_begin[group + 1]; ++h) {
-    const std::uint32_t instrument = plan.holdings[h].instrument & ~core::Holding::last_of_block;
+    const std::uint32_t instrument = plan.holdings[h].instrument & core::Holding::index_mask;
     if (culprit == core::none && is_bad(trace.values[instrument])) culprit = instrument;
   }
   throw LossError(group, path, culprit);

@@ -126,7 +126,7 @@ inline std::vector<double> spot_ratios(const Plan& plan, const RunInputs& inputs
   for (std::size_t g = 0; g < plan.groups.size(); ++g) {
     std::vector<bool> is_in(by_underlying.size());
     for (std::uint64_t h = plan.group_begin[g]; h < plan.group_begin[g + 1]; ++h) {
-      const std::uint32_t priced = plan.holdings[h].instrument & ~core::Holding::last_of_block;
+      const std::uint32_t priced = plan.holdings[h].instrument & core::Holding::index_mask;
       is_in[inputs.book.instruments[plan.instruments[priced]].underlying] = true;
     }
     for (std::size_t u = 0; u < is_in.size(); ++u)
@@ -140,18 +140,11 @@ inline std::vector<double> spot_ratios(const Plan& plan, const RunInputs& inputs
 inline std::size_t reference_group(const Plan& plan, const Book& book,
                                    const reference::GroupLosses& losses, std::size_t group) {
   const std::uint32_t priced =
-      plan.holdings[plan.group_begin[group]].instrument & ~core::Holding::last_of_block;
+      plan.holdings[plan.group_begin[group]].instrument & core::Holding::index_mask;
   const reference::Group wanted =
       reference::group_of(book, {plan.groups[group].account, plan.instruments[priced], {}});
   const auto at = std::ranges::lower_bound(losses.groups, wanted);
   return static_cast<std::size_t>(at - losses.groups.begin());
 }
-
-/// The largest error of a loss over all groups and paths, and where.
-struct LossError2 {
-  double ratio = 0;  ///< |error| / (max(1, S1/S0) gross): at most loss_error_max
-  std::size_t group = 0;
-  std::uint64_t path = 0;
-};
 
 }  // namespace shortfall

@@ -404,6 +404,7 @@ TEST(TailFloor, Refusals) {
   const TailFloorRefusal refusals[] = {
       {3.0, 0.06, 1e-6, "tail_floor 1e-06 is too low"},
       {3.0, 0.06, 1e-6, "use \"auto\" or a value from 6.032e-05 to 0.0005"},
+      {1e6, 0.06, 1e-300, "tail_floor 1e-300 is below the resolution of the draws, 2^-33; use"},
       {3.0, 0.06, 6e-4, "tail_floor 0.0006 reaches into the reported tail"},
       {3.0, 0.06, 6e-4, "(1 - confidence)/20 = 0.0005"},
       {3.0, 0.15, 6e-4, "; use \"auto\""},

@@ -256,6 +256,10 @@ constexpr const char* row_5 = "instruments.csv:5";
 INSTANTIATE_TEST_SUITE_P(
     Load, InstrumentRejection,
     testing::Values(
+        Rejection{"MarkFarFromSpot", "X,perpetual,BTC,linear,,,1,1,", row_5,
+                  "times the spot 100000; write USD per coin"},
+        Rejection{"StrikeFarFromSpot", "X,call,BTC,linear,2025-09-26T08:00:00Z,1e12,1,,0.5", row_5,
+                  "strike 1000000000000 is 1e+07 times the spot"},
         Rejection{"Type", "X,cal,BTC,linear,,,1,,", row_5,
                   "type is \"cal\"; write one of call, put"},
         Rejection{"Underlying", "X,spot,DOGE,linear,,,1,,", row_5,

@@ -45,9 +45,9 @@ struct Plan {
   std::vector<core::LinearCell> linear_cells;
   /// Priced instruments in canonical order: index into Book::instruments.
   std::vector<std::uint32_t> instruments;
-  /// Block of the listing that each priced instrument belongs to. Blocks count listed instruments,
-  /// held or not, so that an account's margin does not depend on what others hold.
-  std::vector<std::uint32_t> instrument_blocks;
+  /// Place of each priced instrument in the listing, which decides its block. Blocks count listed
+  /// instruments, held or not, so that an account's margin does not depend on what others hold.
+  std::vector<std::uint32_t> listing_places;
   std::vector<core::Holding> holdings;
   std::vector<std::uint64_t> group_begin;
   std::vector<MarginGroup> groups;
@@ -61,7 +61,16 @@ struct Plan {
   };
   std::vector<AccountSummary> accounts;
 
-  std::string hash;  ///< SHA-256 of everything above that decides margin.csv, lower-case hex
+  std::string hash;  ///< SHA-256 of the numbers above, lower-case hex
+
+  /// The bits of Holding that end sums, for a holding of one priced instrument before another.
+  std::uint32_t sum_ends(std::uint32_t instrument, std::uint32_t next) const {
+    const auto differ = [&](std::uint32_t size) {
+      return next == core::none || listing_places[instrument] / size != listing_places[next] / size;
+    };
+    return (differ(core::block_instrument_count) ? core::Holding::last_of_block : 0u) |
+           (differ(core::superblock_instrument_count) ? core::Holding::last_of_superblock : 0u);
+  }
 
   core::PlanArrays arrays() const;
 };

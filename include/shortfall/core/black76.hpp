@@ -39,7 +39,7 @@ SHORTFALL_CORE float otm_value(float forward, float strike, float log_moneyness,
   const float m1 = scaled_mills_ratio(reciprocal * d2);
   const float m2 = scaled_mills_ratio(reciprocal * d1);
   // Below -13 the density is under 1e-37 and the value with it; the exponent stays in range.
-  const float bounded = max(-13.0f, y1);
+  const float bounded = min(13.0f, abs(y1));
   const float density = exp2_nonpositive(bounded * bounded * -0.721347520f);
   const float lesser = min(forward, strike);
   const float scaled_density = lesser * density;

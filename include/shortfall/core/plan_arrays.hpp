@@ -15,8 +15,10 @@ namespace shortfall::core {
 /// Paths are processed in rows of this many; every tile is a whole number of rows.
 inline constexpr std::uint32_t row_path_count = 64;
 
-/// Instruments are summed in blocks of this many consecutive ones of the listing (canonical order).
+/// Instruments are summed in blocks of this many consecutive ones of the listing (canonical order),
+/// blocks in superblocks, superblocks in order: no chain of roundings is long.
 inline constexpr std::uint32_t block_instrument_count = 32;
+inline constexpr std::uint32_t superblock_instrument_count = 32 * block_instrument_count;
 
 inline constexpr std::uint32_t none = 0xffffffffu;
 
@@ -62,16 +64,19 @@ struct StrikeCell {
 };
 static_assert(sizeof(StrikeCell) == 64);
 
-/// An option whose expiry is inside the horizon: max(+-(s - strike), 0) - base with s = 1 + spot
-/// row.
+/// An option whose expiry is inside the horizon, as its out-of-the-money twin at the marks plus a
+/// forward: twin = max(+-(s - strike), 0) - base with s = 1 + spot row; the other side adds
+/// +-(spot row + carry), carry = (before of put - before of call) + 1 - K/S0.
 struct SettledCell {
   std::uint32_t spot_row;
   std::uint32_t instrument;
   std::uint32_t is_call;
+  std::uint32_t twin_is_call;
   float strike;  ///< K/S0
-  float base;    ///< value before
+  float base;    ///< value before of the twin
+  float carry;   ///< change of call - put less that of the spot
 };
-static_assert(sizeof(SettledCell) == 20);
+static_assert(sizeof(SettledCell) == 28);
 
 /// Everything else is linear in two state rows: value = a A + (b B + c).
 struct LinearCell {
@@ -81,10 +86,13 @@ struct LinearCell {
 };
 static_assert(sizeof(LinearCell) == 24);
 
-/// One holding of a margin group. The top bit of `instrument` is set on the last holding of each
-/// block of the listing, where the block's sum joins the total.
+/// One holding of a margin group. The top bit of `instrument` is set on the group's last holding of
+/// each block, where the block's sum joins the superblock's; the next bit on its last holding of
+/// each superblock, whose sum then joins the total.
 struct Holding {
   static constexpr std::uint32_t last_of_block = 0x80000000u;
+  static constexpr std::uint32_t last_of_superblock = 0x40000000u;
+  static constexpr std::uint32_t index_mask = 0x3fffffffu;
   std::uint32_t instrument;
   float weight;
 };

@@ -42,9 +42,12 @@ SHORTFALL_CORE StrikeValues revalue_strike(const StrikeCell& cell, float shock,
 /// An option that expires inside the horizon settles on the index: its intrinsic value.
 SHORTFALL_CORE float revalue_settled(const SettledCell& cell, float spot_growth) {
   const float spot = 1.0f + spot_growth;
-  const float intrinsic = cell.is_call ? spot - cell.strike : cell.strike - spot;
+  const float intrinsic = cell.twin_is_call ? spot - cell.strike : cell.strike - spot;
   // Not max(): a NaN must pass.
-  return (intrinsic < 0.0f ? 0.0f : intrinsic) - cell.base;
+  const float twin = (intrinsic < 0.0f ? 0.0f : intrinsic) - cell.base;
+  if (cell.is_call == cell.twin_is_call) return twin;
+  const float synthetic = spot_growth + cell.carry;
+  return cell.is_call ? twin + synthetic : twin - synthetic;
 }
 
 /// Futures, perpetuals and spot are linear in two rows of the state.
