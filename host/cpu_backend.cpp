@@ -123,7 +123,7 @@ class Simulation {
   /// are taken before and few too many after.
   static std::vector<std::uint64_t> pilot_sizes(std::uint64_t path_count) {
     std::vector<std::uint64_t> sizes;
-    for (std::uint64_t size = path_count / 2; size >= 512; size /= 4)
+    for (std::uint64_t size = path_count / 2; size >= 2 * row_paths; size /= 4)
       sizes.insert(sizes.begin(), size / row_paths * row_paths);
     return sizes;
   }
@@ -263,17 +263,24 @@ class CpuBackend final : public Backend {
 
   Tails simulate(const Plan& plan, PathRange range, const Progress& progress) override {
     SHORTFALL_ASSERT(range.begin < range.end && range.end <= plan.path_count);
+    // Linux would grant the memory and kill the process once it is touched.
+    if (bytes_needed(plan) > machine_memory_bytes()) throw_too_large(plan);
     try {
       return Simulation(plan, range, loops_, thread_count_, tile_paths(plan), progress).simulate();
     } catch (const std::bad_alloc&) {
-      throw OperatingError(
-          fmt::format("out of memory: simulating {} paths for {} margin groups needs {:.1f} GB",
-                      range.end - range.begin, plan.groups.size(),
-                      static_cast<double>(bytes_needed(plan)) * 1e-9));
+      throw_too_large(plan);
     }
   }
 
  private:
+  [[noreturn]] void throw_too_large(const Plan& plan) const {
+    throw OperatingError(fmt::format(
+        "out of memory: {} paths with {} margin groups need {:.1f} GB, most of it for the {} worst "
+        "paths of each group; use fewer paths, a higher confidence or fewer threads",
+        plan.path_count, plan.groups.size(), static_cast<double>(bytes_needed(plan)) * 1e-9,
+        plan.tail.count));
+  }
+
   /// As many rows as keep the values of a tile in half of the second-level cache, at most four.
   std::uint32_t tile_paths(const Plan& plan) const {
     if (tile_path_count_) return tile_path_count_;

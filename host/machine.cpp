@@ -27,6 +27,11 @@ std::uint64_t second_level_cache_bytes() {
   return bytes > 0 ? static_cast<std::uint64_t>(bytes) : 1u << 20;
 }
 
+std::uint64_t machine_memory_bytes() {
+  return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+         static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
 std::string processor_name() {
   std::ifstream cpuinfo("/proc/cpuinfo");
   for (std::string line; std::getline(cpuinfo, line);) {

@@ -77,6 +77,16 @@ Plan scripted_plan(std::size_t group_count, std::uint64_t path_count, double con
   return plan;
 }
 
+TEST(CpuBackend, RefusesAPlanLargerThanTheMachine) {
+  const Plan plan = scripted_plan(1u << 16, std::uint64_t{1} << 32, 0.5);
+  try {
+    make_cpu_backend({})->simulate(plan, {0, 64}, {});
+    FAIL();
+  } catch (const OperatingError& error) {
+    EXPECT_NE(std::string(error.what()).find("use fewer paths"), std::string::npos) << error.what();
+  }
+}
+
 Losses losses_of(std::size_t count, const std::function<float(std::size_t)>& loss) {
   Losses losses(count);
   for (std::size_t p = 0; p < count; ++p) losses[p] = loss(p);
