@@ -12,7 +12,8 @@
 namespace shortfall::bench {
 namespace {
 
-/// The bound on the error of a loss, over max(1, S1/S0) and gross notional: methodology, section 3.
+/// The bound on the error of a loss, over max(1, S1/S0) and gross notional: docs/methodology.md,
+/// section 7.
 constexpr double loss_error_max = 1e-6;
 
 /// Throws unless the naive losses of every account are those of the engine.

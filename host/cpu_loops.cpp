@@ -192,42 +192,72 @@ void revalue(const PlanArrays& plan, const float* states, float* values) {
   }
 }
 
-/// Half a row or a whole one, as the registers allow. Whether a block ends is a mask, not a branch:
-/// lists have no pattern that a predictor could learn. Superblocks end rarely.
+/// A sum and what its additions rounded away, exact by TwoSum (Knuth), so that it does not matter
+/// how many parts there are. Adding zero changes neither.
+struct CompensatedSum {
+  simd::Floats sum, lost;
+};
+
+[[gnu::always_inline]] inline void add_to(CompensatedSum& total, simd::Floats part) {
+  const simd::Floats sum = simd::add(total.sum, part);
+  const simd::Floats added = simd::subtract(sum, total.sum);
+  total.lost =
+      simd::add(total.lost, simd::add(simd::subtract(total.sum, simd::subtract(sum, added)),
+                                      simd::subtract(part, added)));
+  total.sum = sum;
+}
+
+/// Minus the sum; 0 - 0 is never -0.
+[[gnu::always_inline]] inline simd::Floats loss_of(const CompensatedSum& total) {
+  return simd::subtract(simd::broadcast(0.0f), simd::add(total.sum, total.lost));
+}
+
+/// Sums the holdings of one superblock; returns where the next begins. Whether a block ends is a
+/// mask, not a branch: lists have no pattern that a predictor could learn. Superblocks end rarely.
+template <int vectors>
+[[gnu::always_inline]] inline const Holding* sum_superblock(const Holding* holdings,
+                                                            const float* values,
+                                                            simd::Floats* superblock) {
+  constexpr int lanes = simd::float_lanes;
+  simd::Floats block[vectors];
+#pragma GCC unroll 16
+  for (int v = 0; v < vectors; ++v) block[v] = superblock[v] = simd::broadcast(0.0f);
+  for (;; ++holdings) {
+    const std::uint32_t tagged = holdings->instrument;
+    const float* value = values + static_cast<std::size_t>(tagged & Holding::index_mask) * row;
+    const simd::Floats weight = simd::broadcast(holdings->weight);
+    const simd::Mask is_last = simd::all_if(tagged >> 31);
+    const simd::Mask goes_on = simd::all_if(~tagged >> 31);
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v) {
+      block[v] = simd::fma(weight, simd::load(value + v * lanes), block[v]);
+      superblock[v] = simd::add_if(is_last, superblock[v], block[v]);
+      block[v] = simd::keep_if(goes_on, block[v]);
+    }
+    if (tagged & Holding::last_of_superblock) return holdings + 1;
+  }
+}
+
+/// As many paths as `vectors` hold: half a row or a whole one, as the registers allow.
 template <int vectors>
 [[gnu::always_inline]] inline std::uint64_t aggregate_part(const Holding* holdings,
                                                            const Holding* end, const float* values,
                                                            simd::Floats threshold, float* losses) {
   constexpr int lanes = simd::float_lanes;
-  simd::Floats total[vectors];
+  simd::Floats superblock[vectors];
+  holdings = sum_superblock<vectors>(holdings, values, superblock);
+  CompensatedSum total[vectors];
 #pragma GCC unroll 16
-  for (int v = 0; v < vectors; ++v) total[v] = simd::broadcast(0.0f);
+  for (int v = 0; v < vectors; ++v) total[v] = {superblock[v], simd::broadcast(0.0f)};
   while (holdings != end) {
-    simd::Floats block[vectors], superblock[vectors];
+    holdings = sum_superblock<vectors>(holdings, values, superblock);
 #pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v) block[v] = superblock[v] = simd::broadcast(0.0f);
-    std::uint32_t tagged;
-    do {
-      tagged = holdings->instrument;
-      const float* value = values + static_cast<std::size_t>(tagged & Holding::index_mask) * row;
-      const simd::Floats weight = simd::broadcast(holdings->weight);
-      const simd::Mask is_last = simd::all_if(tagged >> 31);
-#pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v) {
-        block[v] = simd::fma(weight, simd::load(value + v * lanes), block[v]);
-        superblock[v] = simd::add_if(is_last, superblock[v], block[v]);
-        block[v] = simd::zero_if(is_last, block[v]);
-      }
-      ++holdings;
-    } while (!(tagged & Holding::last_of_superblock));
-#pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v) total[v] = simd::add(total[v], superblock[v]);
+    for (int v = 0; v < vectors; ++v) add_to(total[v], superblock[v]);
   }
   std::uint64_t mask = 0;
 #pragma GCC unroll 16
   for (int v = 0; v < vectors; ++v) {
-    // 0 - total is never -0.
-    const simd::Floats loss = simd::subtract(simd::broadcast(0.0f), total[v]);
+    const simd::Floats loss = loss_of(total[v]);
     simd::store(losses + v * lanes, loss);
     mask |= simd::not_less(loss, threshold) << (v * lanes);
   }
@@ -245,69 +275,81 @@ std::uint64_t aggregate(const Holding* holdings, std::uint64_t count, const floa
   return mask;
 }
 
-[[gnu::always_inline]] inline void add_to(float* sum, simd::Floats part) {
-  simd::store(sum, simd::add(simd::load(sum), part));
+// Six groups times four vectors of 512 bits, or times two of 256, fill the register file; their
+// sums of blocks and superblocks are in memory, where blocks end.
+constexpr int dense_groups = static_cast<int>(dense_group_count);
+constexpr int dense_vectors = simd::float_lanes == 16 ? 4 : 2;
+constexpr int dense_paths = dense_vectors * simd::float_lanes;
+
+struct DenseSums {
+  alignas(64) float superblock[dense_groups][dense_paths] = {};
+  alignas(64) float sum[dense_groups][dense_paths] = {};
+  alignas(64) float lost[dense_groups][dense_paths] = {};
+};
+
+[[gnu::always_inline]] inline void end_superblock(DenseSums& sums) {
+  for (int g = 0; g < dense_groups; ++g) {
+    for (int p = 0; p < dense_paths; p += simd::float_lanes) {
+      CompensatedSum total = {simd::load(sums.sum[g] + p), simd::load(sums.lost[g] + p)};
+      add_to(total, simd::load(sums.superblock[g] + p));
+      simd::store(sums.sum[g] + p, total.sum);
+      simd::store(sums.lost[g] + p, total.lost);
+      simd::store(sums.superblock[g] + p, simd::broadcast(0.0f));
+    }
+  }
+}
+
+/// The sums of a bundle over part of a row; `values` begins at that part.
+[[gnu::always_inline]] inline void sum_bundle(const DenseBundle& bundle, const float* values,
+                                              DenseSums& sums) {
+  constexpr int lanes = simd::float_lanes;
+  simd::Floats block[dense_groups][dense_vectors];
+#pragma GCC unroll 8
+  for (int g = 0; g < dense_groups; ++g) {
+#pragma GCC unroll 8
+    for (int v = 0; v < dense_vectors; ++v) block[g][v] = simd::broadcast(0.0f);
+  }
+  for (std::uint32_t i = 0; i < bundle.instrument_count; ++i) {
+    const std::uint32_t tagged = bundle.instruments[i];
+    const float* value = values + static_cast<std::size_t>(tagged & Holding::index_mask) * row;
+    const float* weight = bundle.weights + static_cast<std::size_t>(i) * dense_groups;
+    simd::Floats x[dense_vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < dense_vectors; ++v) x[v] = simd::load(value + v * lanes);
+#pragma GCC unroll 8
+    for (int g = 0; g < dense_groups; ++g) {
+      const simd::Floats w = simd::broadcast(weight[g]);
+#pragma GCC unroll 8
+      for (int v = 0; v < dense_vectors; ++v) block[g][v] = simd::fma(w, x[v], block[g][v]);
+    }
+    if (!(tagged & Holding::last_of_block)) continue;
+#pragma GCC unroll 8
+    for (int g = 0; g < dense_groups; ++g) {
+#pragma GCC unroll 8
+      for (int v = 0; v < dense_vectors; ++v) {
+        float* const sum = sums.superblock[g] + v * lanes;
+        simd::store(sum, simd::add(simd::load(sum), block[g][v]));
+        block[g][v] = simd::broadcast(0.0f);
+      }
+    }
+    if (tagged & Holding::last_of_superblock) end_superblock(sums);
+  }
 }
 
 void aggregate_dense(const DenseBundle& bundle, const float* values, const float* thresholds,
                      float* losses, std::uint64_t* masks) {
-  constexpr int lanes = simd::float_lanes, groups = static_cast<int>(dense_group_count);
-  // Six groups times four vectors of 512 bits, or times two of 256, fill the register file.
-  constexpr int vectors = lanes == 16 ? 4 : 2;
-  for (int g = 0; g < groups; ++g) masks[g] = 0;
-  for (int p = 0; p < row; p += vectors * lanes) {
-    simd::Floats block[groups][vectors];
-    alignas(64) float superblock[groups][vectors * lanes], total[groups][vectors * lanes];
-#pragma GCC unroll 8
-    for (int g = 0; g < groups; ++g) {
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) {
-        block[g][v] = simd::broadcast(0.0f);
-        simd::store(superblock[g] + v * lanes, block[g][v]);
-        simd::store(total[g] + v * lanes, block[g][v]);
-      }
-    }
-    for (std::uint32_t i = 0; i < bundle.instrument_count; ++i) {
-      const std::uint32_t tagged = bundle.instruments[i];
-      const float* value =
-          values + static_cast<std::size_t>(tagged & Holding::index_mask) * row + p;
-      const float* weight = bundle.weights + static_cast<std::size_t>(i) * groups;
-      simd::Floats x[vectors];
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) x[v] = simd::load(value + v * lanes);
-#pragma GCC unroll 8
-      for (int g = 0; g < groups; ++g) {
-        const simd::Floats w = simd::broadcast(weight[g]);
-#pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) block[g][v] = simd::fma(w, x[v], block[g][v]);
-      }
-      if (tagged & Holding::last_of_block) {
-#pragma GCC unroll 8
-        for (int g = 0; g < groups; ++g) {
-#pragma GCC unroll 8
-          for (int v = 0; v < vectors; ++v) {
-            add_to(superblock[g] + v * lanes, block[g][v]);
-            block[g][v] = simd::broadcast(0.0f);
-          }
-        }
-      }
-      if (tagged & Holding::last_of_superblock) {
-        for (int g = 0; g < groups; ++g) {
-          for (int v = 0; v < vectors; ++v) {
-            float* const sum = superblock[g] + v * lanes;
-            add_to(total[g] + v * lanes, simd::load(sum));
-            simd::store(sum, simd::broadcast(0.0f));
-          }
-        }
-      }
-    }
-    for (int g = 0; g < groups; ++g) {
-      for (int v = 0; v < vectors; ++v) {
-        const int at = p + v * lanes;
+  for (int g = 0; g < dense_groups; ++g) masks[g] = 0;
+  for (int part = 0; part < row; part += dense_paths) {
+    DenseSums sums;
+    sum_bundle(bundle, values + part, sums);
+    for (int g = 0; g < dense_groups; ++g) {
+      const simd::Floats threshold = simd::broadcast(thresholds[g]);
+      for (int p = 0; p < dense_paths; p += simd::float_lanes) {
+        const int at = part + p;
         const simd::Floats loss =
-            simd::subtract(simd::broadcast(0.0f), simd::load(total[g] + v * lanes));
+            loss_of({simd::load(sums.sum[g] + p), simd::load(sums.lost[g] + p)});
         simd::store(losses + g * row + at, loss);
-        masks[g] |= simd::not_less(loss, simd::broadcast(thresholds[g])) << at;
+        masks[g] |= simd::not_less(loss, threshold) << at;
       }
     }
   }

@@ -33,7 +33,8 @@ struct CpuLoops {
   bool (*market_states)(const core::PlanArrays& plan, const double* factors, float* states);
   /// Change of value of every priced instrument.
   void (*revalue)(const core::PlanArrays& plan, const float* states, float* values);
-  /// Losses of one group, and the mask of paths for which !(loss < threshold).
+  /// Losses of one group, which holds something, and the mask of paths for which !(loss <
+  /// threshold).
   std::uint64_t (*aggregate)(const core::Holding* holdings, std::uint64_t holding_count,
                              const float* values, float threshold, float* losses);
   /// The same for a bundle of dense groups: losses and masks one after the other.

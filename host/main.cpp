@@ -29,13 +29,6 @@ void catch_interrupts() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-void print_input_error(const InputError& error) {
-  for (const Problem& problem : error.problems())
-    std::fputs((to_string(problem) + "\n").c_str(), stderr);
-  if (error.omitted_count())
-    std::fputs(fmt::format("and {} more problems\n", error.omitted_count()).c_str(), stderr);
-}
-
 /// Standard output that is full or closed must not look like success.
 void print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
@@ -205,7 +198,7 @@ int main(int argc, char** argv) {
   try {
     return run_program(argc, argv);
   } catch (const InputError& error) {
-    print_input_error(error);
+    std::fputs(fmt::format("{}\n", error.what()).c_str(), stderr);
     return exit_bad_input;
   } catch (const OperatingError& error) {
     std::fputs(fmt::format("shortfall: {}\n", error.what()).c_str(), stderr);

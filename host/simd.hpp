@@ -29,9 +29,7 @@ SHORTFALL_SIMD Floats subtract(Floats a, Floats b) { return _mm512_sub_ps(a, b);
 /// All lanes or none.
 SHORTFALL_SIMD Mask all_if(std::uint32_t flag) { return static_cast<Mask>(0u - flag); }
 SHORTFALL_SIMD Floats add_if(Mask m, Floats a, Floats b) { return _mm512_mask_add_ps(a, m, a, b); }
-SHORTFALL_SIMD Floats zero_if(Mask m, Floats a) {
-  return _mm512_maskz_mov_ps(static_cast<Mask>(~m), a);
-}
+SHORTFALL_SIMD Floats keep_if(Mask m, Floats a) { return _mm512_maskz_mov_ps(m, a); }
 /// Bit per lane: !(a < b), so a NaN sets it.
 SHORTFALL_SIMD std::uint64_t not_less(Floats a, Floats b) {
   return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ);
@@ -62,7 +60,7 @@ SHORTFALL_SIMD Mask all_if(std::uint32_t flag) {
 SHORTFALL_SIMD Floats add_if(Mask m, Floats a, Floats b) {
   return _mm256_blendv_ps(a, _mm256_add_ps(a, b), m);
 }
-SHORTFALL_SIMD Floats zero_if(Mask m, Floats a) { return _mm256_andnot_ps(m, a); }
+SHORTFALL_SIMD Floats keep_if(Mask m, Floats a) { return _mm256_and_ps(m, a); }
 SHORTFALL_SIMD std::uint64_t not_less(Floats a, Floats b) {
   return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ)));
 }
@@ -106,7 +104,7 @@ SHORTFALL_SIMD Floats subtract(Floats a, Floats b) {
 }
 SHORTFALL_SIMD Mask all_if(std::uint32_t flag) { return flag; }
 SHORTFALL_SIMD Floats add_if(Mask m, Floats a, Floats b) { return m ? add(a, b) : a; }
-SHORTFALL_SIMD Floats zero_if(Mask m, Floats a) { return m ? broadcast(0.0f) : a; }
+SHORTFALL_SIMD Floats keep_if(Mask m, Floats a) { return m ? a : broadcast(0.0f); }
 SHORTFALL_SIMD std::uint64_t not_less(Floats a, Floats b) {
   std::uint64_t mask = 0;
   for (int i = 0; i < 4; ++i) mask |= static_cast<std::uint64_t>(!(a.lane[i] < b.lane[i])) << i;

@@ -108,7 +108,8 @@ inline std::vector<AccountMargin> margins_of(MemoryBook& book) {
                          book.config.margin);
 }
 
-/// The bound on the error of a loss, over max(1, S1/S0) and gross notional: methodology, section 3.
+/// The bound on the error of a loss, over max(1, S1/S0) and gross notional: docs/methodology.md,
+/// section 7.
 inline constexpr double loss_error_max = 1e-6;
 
 /// max(1, S1/S0) over the underlyings of each margin group of a plan, on each path: row per group.

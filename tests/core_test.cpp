@@ -384,14 +384,17 @@ TEST(Core, LossesOfSpecialValuesOnEveryInstructionSet) {
     for (float& value : values) value = specials[random() % std::size(specials)];
     std::vector<float> want(row);
     for (std::size_t p = 0; p < row; ++p) {
-      float total = 0.0f, superblock = 0.0f, block = 0.0f;
+      float total = 0.0f, lost = 0.0f, superblock = 0.0f, block = 0.0f;
       for (const core::Holding& h : holdings) {
         block = core::fma(h.weight, values[(h.instrument & core::Holding::index_mask) * row + p],
                           block);
         if (h.instrument & last) superblock += std::exchange(block, 0.0f);
-        if ((h.instrument & end) == end) total += std::exchange(superblock, 0.0f);
+        if ((h.instrument & end) != end) continue;
+        const float part = std::exchange(superblock, 0.0f), sum = total + part, added = sum - total;
+        lost += (total - (sum - added)) + (part - added);
+        total = sum;
       }
-      want[p] = 0.0f - total;
+      want[p] = 0.0f - (total + lost);
       ASSERT_FALSE(want[p] == 0.0f && std::signbit(want[p]));
     }
     const float threshold = specials[static_cast<std::size_t>(trial) % std::size(specials)];

@@ -286,8 +286,8 @@ void expect_load(std::size_t rows, std::size_t account_count, double seconds_max
             << " MiB for a file of " << file_kb / 1024 << " MiB\n";
   EXPECT_LE(loaded.accounts.size(), account_count);
   EXPECT_LT(seconds, seconds_max);
-  // Beside the rows: the reader's buffer and the instruments, 2 MiB, and the accounts, which are few
-  // where rows are many.
+  // Beside the rows: the reader's buffer and the instruments, 2 MiB, and the accounts, which are
+  // few where rows are many.
   if (has_peak) {
     EXPECT_LT(grown_kb, 2 * file_kb + 2048 + loaded.accounts.size() * sizeof(Account) / 1024);
   }

@@ -292,15 +292,16 @@ struct SumCase {
   Settlement settlement;
   Sameness instruments, sizes;
   std::size_t listed_per_held;  ///< 32: each position is alone in its block of the listing
+  std::size_t position_count = 2'000;
 };
 
 void PrintTo(const SumCase& sum, std::ostream* out) { *out << sum.name; }
 
 class AccountSum : public testing::TestWithParam<SumCase> {};
 
-/// Accounts that are short 2,000 instruments each.
+/// Accounts that are short so many instruments each.
 MemoryBook make_one_sided(const SumCase& sum) {
-  constexpr std::size_t position_count = 2'000;
+  const std::size_t position_count = sum.position_count;
   MemoryBook made;
   std::mt19937_64 engine(7);
   const auto uniform = [&] { return static_cast<double>(engine() >> 11) * 0x1p-53; };
@@ -315,7 +316,7 @@ MemoryBook make_one_sided(const SumCase& sum) {
               is_option ? made.config.as_of + days * day_seconds : 0, is_option ? strike : 0, 1,
               100, is_option ? 0.5 : 0});
   }
-  for (int a = 0; a < 25; ++a) {
+  for (std::size_t a = 0; a < 50'000 / position_count; ++a) {
     const std::uint32_t account = made.add_account();
     const double size = 1 + uniform();
     for (std::size_t i = 0; i < position_count; ++i)
@@ -348,7 +349,11 @@ INSTANTIATE_TEST_SUITE_P(
                     SumCase{"calls, one of each block", InstrumentType::call, Settlement::linear,
                             Sameness::varied, Sameness::varied, 32},
                     SumCase{"equal spot, one of each block", InstrumentType::spot,
-                            Settlement::linear, Sameness::equal, Sameness::equal, 32}));
+                            Settlement::linear, Sameness::equal, Sameness::equal, 32},
+                    SumCase{"40,000 equal spot", InstrumentType::spot, Settlement::linear,
+                            Sameness::equal, Sameness::equal, 1, 40'000},
+                    SumCase{"10,000 equal spot, one of each block", InstrumentType::spot,
+                            Settlement::linear, Sameness::equal, Sameness::equal, 32, 10'000}));
 
 }  // namespace
 }  // namespace shortfall

@@ -12,3 +12,4 @@
 #include "shortfall/plan.hpp"
 #include "shortfall/report.hpp"
 #include "shortfall/scheduler.hpp"
+#include "shortfall/trace.hpp"

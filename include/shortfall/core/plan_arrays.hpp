@@ -16,7 +16,8 @@ namespace shortfall::core {
 inline constexpr std::uint32_t row_path_count = 64;
 
 /// Instruments are summed in blocks of this many consecutive ones of the listing (canonical order),
-/// blocks in superblocks, superblocks in order: no chain of roundings is long.
+/// blocks in superblocks, superblocks in order with TwoSum's compensation: no chain of roundings is
+/// long, however many instruments are listed.
 inline constexpr std::uint32_t block_instrument_count = 32;
 inline constexpr std::uint32_t superblock_instrument_count = 32 * block_instrument_count;
 
