@@ -1,53 +1,13 @@
 #include "generate.hpp"
 
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-#include <system_error>
-
 #include "generate_venue.hpp"
 
 namespace shortfall {
-namespace synthetic {
-
-OutputFile::OutputFile(std::filesystem::path path)
-    : path_(std::move(path)), partial_path_(path_.string() + ".partial") {
-  file_ = std::fopen(partial_path_.c_str(), "wb");
-  if (file_ == nullptr) fail();
-}
-
-OutputFile::~OutputFile() {
-  if (file_ == nullptr) return;
-  std::fclose(file_);
-  std::remove(partial_path_.c_str());
-}
-
-void OutputFile::flush() {
-  if (std::fwrite(buffer_.data(), 1, buffer_.size(), file_) != buffer_.size()) fail();
-  buffer_.clear();
-}
-
-void OutputFile::commit() {
-  flush();
-  if (std::fflush(file_) != 0 || ::fsync(::fileno(file_)) != 0) fail();
-  if (std::rename(partial_path_.c_str(), path_.c_str()) != 0) fail();
-  std::fclose(file_);
-  file_ = nullptr;
-}
-
-void OutputFile::fail() const {
-  throw OperatingError(fmt::format("writing {}: {}", path_.string(), std::strerror(errno)));
-}
-
-}  // namespace synthetic
-
 namespace {
 
 using synthetic::AccountFiles;
 using synthetic::Market;
 using synthetic::MarketLayout;
-using synthetic::OutputFile;
 using synthetic::Random;
 using Preset = GenerateOptions::Preset;
 
@@ -153,12 +113,12 @@ Venue resolve(const GenerateOptions& options) {
           .path_count = 100'000};
 }
 
-void write_underlyings(const Market& market, OutputFile& file) {
+void write_underlyings(const Market& market, AtomicFile& file) {
   file.print("underlying,spot\n");
   for (const synthetic::Coin& coin : market.coins) file.print("{},{}\n", coin.name, coin.spot_usd);
 }
 
-void write_instruments(const Market& market, OutputFile& file) {
+void write_instruments(const Market& market, AtomicFile& file) {
   file.print("instrument,type,underlying,settlement,expiry,strike,multiplier,mark_price,mark_iv\n");
   const auto number = [](double value, bool applies) {
     return applies ? fmt::format("{}", value) : std::string();
@@ -175,7 +135,7 @@ void write_instruments(const Market& market, OutputFile& file) {
 
 /// Seven digits disturb the correlations by less than 5e-7 each, and so the eigenvalues of 6,000
 /// factors by less than 0.003: far below the 0.02 that every factor has of its own.
-void write_covariance(const Market& market, OutputFile& file) {
+void write_covariance(const Market& market, AtomicFile& file) {
   file.print("factor");
   for (const synthetic::DrivenFactor& factor : market.factors) file.print(",{}", factor.name);
   for (const synthetic::DrivenFactor& row : market.factors) {
@@ -187,7 +147,7 @@ void write_covariance(const Market& market, OutputFile& file) {
   file.print("\n");
 }
 
-void write_config(const Venue& venue, const Market& market, OutputFile& file) {
+void write_config(const Venue& venue, const Market& market, AtomicFile& file) {
   file.print(R"(# Synthetic, made by: {}
 [inputs]
 underlyings = "underlyings.csv"
@@ -219,21 +179,17 @@ void generate(const GenerateOptions& options, const std::filesystem::path& direc
   Random random(options.seed);
   const Market market = synthetic::make_market(venue.layout, random);
 
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) {
-    throw OperatingError(fmt::format("creating {}: {}", directory.string(), error.message()));
-  }
+  create_directory_for(directory);
   const auto write = [&](const char* name, const auto& print) {
-    OutputFile file(directory / name);
+    AtomicFile file(directory / name);
     print(file);
-    file.commit();
+    file.publish();
   };
-  write("underlyings.csv", [&](OutputFile& file) { write_underlyings(market, file); });
-  write("instruments.csv", [&](OutputFile& file) { write_instruments(market, file); });
-  write("covariance.csv", [&](OutputFile& file) { write_covariance(market, file); });
+  write("underlyings.csv", [&](AtomicFile& file) { write_underlyings(market, file); });
+  write("instruments.csv", [&](AtomicFile& file) { write_instruments(market, file); });
+  write("covariance.csv", [&](AtomicFile& file) { write_covariance(market, file); });
   {
-    OutputFile accounts(directory / "accounts.csv"), positions(directory / "positions.csv");
+    AtomicFile accounts(directory / "accounts.csv"), positions(directory / "positions.csv");
     accounts.print("account,mode\n");
     positions.print("account,instrument,quantity\n");
     AccountFiles files{accounts, positions};
@@ -244,14 +200,14 @@ void generate(const GenerateOptions& options, const std::filesystem::path& direc
     } else {
       write_venue_accounts(market, venue.account_count, random, files);
     }
-    accounts.commit();
-    positions.commit();
+    accounts.publish();
+    positions.publish();
   }
   if (options.preset == Preset::demo) {
     const std::string text = demo_readme(market, options.seed);
-    write("README.md", [&](OutputFile& file) { file.print("{}", text); });
+    write("README.md", [&](AtomicFile& file) { file.print("{}", text); });
   }
-  write("run.toml", [&](OutputFile& file) { write_config(venue, market, file); });
+  write("run.toml", [&](AtomicFile& file) { write_config(venue, market, file); });
 }
 
 }  // namespace shortfall

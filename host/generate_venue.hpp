@@ -6,13 +6,13 @@
 #include <fmt/format.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "atomic_file.hpp"
 #include "shortfall/book.hpp"
 
 namespace shortfall::synthetic {
@@ -77,31 +77,6 @@ Market make_market(const MarketLayout& layout, Random& random);
 /// Change of a contract's USD value, in coins, as the index moves.
 double delta_coins(const Market& market, const Instrument& instrument);
 
-/// Written beside its final place; appears there on commit, and nowhere without.
-class OutputFile {
- public:
-  explicit OutputFile(std::filesystem::path path);
-  ~OutputFile();
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
-
-  template <class... Args>
-  void print(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(fmt::appender(buffer_), format, std::forward<Args>(args)...);
-    if (buffer_.size() >= flush_bytes) flush();
-  }
-  void commit();
-
- private:
-  static constexpr std::size_t flush_bytes = 1 << 16;
-  void flush();
-  [[noreturn]] void fail() const;
-
-  std::filesystem::path path_, partial_path_;
-  fmt::memory_buffer buffer_;
-  std::FILE* file_ = nullptr;
-};
-
 struct Holding {
   std::uint32_t instrument = 0;  ///< index into Market::instruments
   double contracts = 0;
@@ -119,8 +94,8 @@ Holdings market_maker_holdings(const Market& market, Random& random);
 
 /// Where accounts go, one by one: a large venue does not fit in memory.
 struct AccountFiles {
-  OutputFile& accounts;
-  OutputFile& positions;
+  AtomicFile& accounts;
+  AtomicFile& positions;
   void add(const Market& market, const std::string& name, MarginMode mode,
            const Holdings& holdings);
 };

@@ -136,8 +136,11 @@ void write_report(const std::filesystem::path& directory, const std::vector<Acco
   const std::string text = format_margins(margins);
   const std::string json = format_record(record, text);
   create_directory_for(directory);
-  AtomicFile margin_file(directory / "margin.csv", text);
-  AtomicFile record_file(directory / "run.json", json);
+  AtomicFile margin_file(directory / "margin.csv"), record_file(directory / "run.json");
+  margin_file.write(text);
+  record_file.write(json);
+  margin_file.sync();
+  record_file.sync();
   margin_file.publish();
   record_file.publish();
 }
