@@ -1,56 +1,25 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
 #include <memory>
 
 #include "cpu_backend.hpp"
 #include "naive.hpp"
 #include "sections.hpp"
-#include "shortfall/trace.hpp"
+#include "slice.hpp"
 
 namespace shortfall::bench {
 namespace {
 
-/// The bound on the error of a loss, over max(1, S1/S0) and gross notional: docs/methodology.md,
-/// section 7.
-constexpr double loss_error_max = 1e-6;
-
-/// Throws unless the naive losses of every account are those of the engine.
-void compare_losses(const Job& job, const PathTrace& trace, const std::vector<double>& naive) {
-  const std::size_t n = trace.path_count, account_count = job.plan.accounts.size();
-  std::vector<double> growth(n, 1.0);
-  const std::vector<Factor>& factors = job.inputs.covariance.factors;
-  for (std::size_t f = 0; f < factors.size(); ++f)
-    for (std::size_t p = 0; factors[f].kind == FactorKind::spot && p < n; ++p)
-      growth[p] = std::max(growth[p], std::exp(trace.factors[f * n + p]));
-  for (std::size_t a = 0; a < account_count; ++a) {
-    const Plan::AccountSummary& account = job.plan.accounts[a];
-    for (std::size_t p = 0; p < n; ++p) {
-      double loss_usd = 0, gross_usd = 0;
-      for (std::uint32_t g = account.group_begin; g < account.group_end; ++g) {
-        loss_usd += std::ldexp(trace.losses[g * n + p], job.plan.groups[g].scale_exponent);
-        gross_usd += job.plan.groups[g].gross_notional_usd;
-      }
-      const double error = std::fabs(loss_usd - naive[a * n + p]);
-      if (!(error <= loss_error_max * growth[p] * gross_usd))
-        throw OperatingError(fmt::format("account {}, path {}: loss {} here, {} in the engine",
-                                         job.inputs.book.accounts[a].name, p, naive[a * n + p],
-                                         loss_usd));
-    }
-  }
-}
-
-/// A few paths of the job: the time is linear in them, there is nothing else to it.
-struct Slice {
-  PathTrace trace;
+/// Some paths of the job: the time is linear in them, there is nothing else to it.
+struct Work {
+  Slice slice;
   std::vector<double> losses;
-  const double* moves() const { return trace.factors.data(); }
 };
 
 void add_naive(Suite& suite, const Job& job, const char* stage, const char* what,
-               std::function<void(Slice&)> work, std::uint32_t path_count) {
-  const auto slice = std::make_shared<Slice>(Slice{trace_paths(job.plan, 0, path_count), {}});
+               std::uint32_t path_count, std::function<void(Work&)> run) {
+  // At 99 % the tail of so few paths would be empty.
+  const auto work = std::make_shared<Work>(Work{Slice(job, path_count, 0.9), {}});
   const auto positions = static_cast<double>(job.plan.holdings.size());
   suite.add(
       {.stage = stage,
@@ -59,27 +28,26 @@ void add_naive(Suite& suite, const Job& job, const char* stage, const char* what
        .whole = positions * static_cast<double>(job.plan.path_count),
        .note = fmt::format("{}; time extrapolated from {} paths, without draws and tails", what,
                            path_count)},
-      positions * path_count, [=] { work(*slice); },
-      [=, &job] {
-        compare_losses(job, slice->trace, slice->losses);
-        return hash_array(slice->losses.data(), slice->losses.size());
+      positions * path_count, [=] { run(*work); },
+      [=] {
+        work->slice.check_losses(work->losses);
+        return hash_array(work->losses.data(), work->losses.size());
       });
 }
 
 void add_naive(Suite& suite, const Job& job) {
-  add_naive(
-      suite, job, "baseline.naive", "double, erfc, each position of each account from the formulas",
-      [&job](Slice& slice) {
-        slice.losses =
-            naive::plain_losses(job.config, job.inputs, slice.moves(), slice.trace.path_count);
-      },
-      // Each position costs some preparation, which more paths make invisible.
-      suite.is_quick() ? 64 : 512);
-  const auto engine = std::make_shared<naive::Engine>(job.config, job.inputs);
-  add_naive(
-      suite, job, "baseline.hoisted", "the same, exponentials once per path and expiry",
-      [=](Slice& slice) { slice.losses = engine->losses(slice.moves(), slice.trace.path_count); },
-      64);
+  // Each position costs some preparation, which more paths make invisible.
+  add_naive(suite, job, "baseline.naive",
+            "double, erfc, each position of each account from the formulas",
+            suite.is_quick() ? 64 : 512, [&job](Work& work) {
+              work.losses = naive::plain_losses(job.config, job.inputs, work.slice.moves(),
+                                                work.slice.path_count());
+            });
+  const auto engine = std::make_shared<naive::Engine>(plain::Book(job.config, job.inputs));
+  add_naive(suite, job, "baseline.hoisted", "the same, exponentials once per path and expiry", 64,
+            [=](Work& work) {
+              work.losses = engine->losses(work.slice.moves(), work.slice.path_count());
+            });
 }
 
 /// What one margin group holds, as a plan of its own over the job's market states.

@@ -58,16 +58,19 @@ std::uint32_t Job::tile_rows() const {
   return make_backend(config.compute)->describe(plan).tile_path_count / core::row_path_count;
 }
 
-Job canonical_job(const std::filesystem::path& directory, bool is_quick) {
+std::filesystem::path generate_canonical(const std::filesystem::path& directory) {
   GenerateOptions options;
   options.preset = GenerateOptions::Preset::canonical;
   generate(options, directory);
-  return Job("canonical", load_config(directory / "run.toml", overrides(is_quick)));
+  return directory / "run.toml";
 }
 
-Job real_job(const std::filesystem::path& shared, bool is_quick) {
-  return Job("real",
-             load_config(shared / "books/deribit_2026-01-15/run.toml", overrides(is_quick)));
+std::filesystem::path real_config(const std::filesystem::path& shared) {
+  return shared / "books/deribit_2026-01-15/run.toml";
+}
+
+Job load_job(std::string name, const std::filesystem::path& config, bool is_quick) {
+  return Job(std::move(name), load_config(config, overrides(is_quick)));
 }
 
 Job filter_job(bool is_quick) {

@@ -35,10 +35,11 @@ struct Job {
   std::uint32_t tile_rows() const;
 };
 
-/// The job that performance is stated for, made by `generate` in `directory`.
-Job canonical_job(const std::filesystem::path& directory, bool is_quick);
-/// The real book below SHORTFALL_SHARED.
-Job real_job(const std::filesystem::path& shared, bool is_quick);
+/// Run configurations: of the job that performance is stated for, made by `generate` in
+/// `directory`, and of the real book below SHORTFALL_SHARED.
+std::filesystem::path generate_canonical(const std::filesystem::path& directory);
+std::filesystem::path real_config(const std::filesystem::path& shared);
+Job load_job(std::string name, const std::filesystem::path& config, bool is_quick);
 /// One spot instrument held by 1,000 accounts, half of them short: nearly all of its work is to
 /// filter and select losses.
 Job filter_job(bool is_quick);

@@ -67,6 +67,15 @@ float read(const float* from, std::size_t count) {
   return total;
 }
 
+void write(float* to, std::size_t count, float value) {
+  constexpr int vectors = 8;
+  const simd::Floats all = simd::broadcast(value);
+  for (std::size_t at = 0; at < count; at += vectors * simd::float_lanes) {
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) simd::store(to + at + v * simd::float_lanes, all);
+  }
+}
+
 void philox_words(std::uint64_t seed, std::uint64_t first_path, std::uint32_t block_count,
                   std::uint32_t* words) {
   constexpr int row = 64;
@@ -88,6 +97,7 @@ constexpr Loops loops = {SHORTFALL_QUOTE(SHORTFALL_ISA),
                          fma_float,
                          fma_double,
                          read,
+                         write,
                          philox_words};
 
 }  // namespace

@@ -15,6 +15,8 @@ struct Loops {
   double (*fma_double)(std::uint64_t steps);
   /// Reads `count` floats, a multiple of 128, in order; returns their sum.
   float (*read)(const float* from, std::size_t count);
+  /// Writes `count` floats, a multiple of 128, in order.
+  void (*write)(float* to, std::size_t count, float value);
   /// Philox words of 64 paths: 4 * block_count rows of 64.
   void (*philox_words)(std::uint64_t seed, std::uint64_t first_path, std::uint32_t block_count,
                        std::uint32_t* words);

@@ -47,7 +47,7 @@ void add_draws(Suite& suite, const Usable& set) {
       {.stage = "normals",
        .instruction_set = set.name,
        .item = "normal",
-       .baselines = {{"baseline.curand"}, {"baseline.std"}}},
+       .baselines = {{"cuRAND", {{"baseline.curand"}}}, {"std", {{"baseline.std"}}}}},
       row_normals, [=] { draw(draw_only(42), 0, row->normals, row->mixing); },
       [=] { return hash_array(row->normals, row_normals); });
 }

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "conditions.hpp"
 #include "cpu_loops.hpp"
 #include "job.hpp"
 #include "loops.hpp"
@@ -20,8 +21,8 @@ struct Usable {
 };
 std::vector<Usable> usable();
 
-/// What one core can do at most: multiply-adds, reading the second-level cache and memory.
-void add_limits(Suite& suite, const std::vector<Usable>& sets);
+/// What one core can do at most: clock, multiply-adds, second-level cache, memory.
+void add_limits(Suite& suite, const std::vector<Usable>& sets, const Processor& processor);
 /// Random words and normals, other generators, and the quality of the normals.
 void add_normals(Suite& suite, const std::vector<Usable>& sets);
 /// Draws to aggregation, a tile at a time, and the whole job.
@@ -32,5 +33,10 @@ void add_filter(Suite& suite, const std::vector<Usable>& sets, const Job& job);
 void add_preparation(Suite& suite, const Job& job, const std::filesystem::path& directory);
 /// The same job done the ways that this engine avoids. Checks that its losses agree.
 void add_baselines(Suite& suite, const Job& job);
+void add_quantlib(Suite& suite, const Job& job);
+/// `directory` is for the factors' moves, which the script reads.
+void add_numpy(Suite& suite, const Job& job, const std::filesystem::path& directory);
+/// One thread and two, by the clock on the wall: the job, and the machine's own multiply-adds.
+void add_threads(Suite& suite, const Usable& set, const Job& job, const Conditions& conditions);
 
 }  // namespace shortfall::bench

@@ -15,6 +15,7 @@ constexpr std::size_t row_paths = core::row_path_count;
 /// Counts of one path of a plan: what each stage does.
 struct Work {
   double normals, correlation_flops, states, revaluations, sparse_positions, dense_flops, groups;
+  double options, settled, linear;  ///< revaluations by type
 
   Work(const core::PlanArrays& plan, const DenseGroups& groups_of_plan) {
     normals = plan.factor_count;
@@ -23,6 +24,9 @@ struct Work {
       correlation_flops += 2.0 * plan.column_count[f];
     states = plan.state_row_count;
     revaluations = plan.instrument_count;
+    settled = plan.settled_cell_count;
+    linear = plan.linear_cell_count;
+    options = revaluations - settled - linear;
     const auto positions = [&](std::uint32_t group) {
       return static_cast<double>(plan.group_begin[group + 1] - plan.group_begin[group]);
     };
@@ -66,6 +70,17 @@ struct Tile {
     for (std::uint32_t r = 0; r < rows; ++r)
       loops.revalue(plan, row.states, row.values + r * stride);
   }
+  void revalue_options() { revalue_only(plan.strike_cell_count, 0, 0); }
+  void revalue_settled() { revalue_only(0, plan.settled_cell_count, 0); }
+  void revalue_linear() { revalue_only(0, 0, plan.linear_cell_count); }
+  void revalue_only(std::uint32_t strike, std::uint32_t settled, std::uint32_t linear) {
+    core::PlanArrays part = plan;
+    part.strike_cell_count = strike;
+    part.settled_cell_count = settled;
+    part.linear_cell_count = linear;
+    for (std::uint32_t r = 0; r < rows; ++r)
+      loops.revalue(part, row.states, row.values + r * stride);
+  }
   /// Every loss below the threshold: no candidates.
   void sparse() {
     for (const std::uint32_t group : groups.sparse_groups)
@@ -101,7 +116,8 @@ std::uint64_t hash_of(const Tile& tile, const Stage& stage) {
   if (name == "draw") return hash_array(row.normals, tile.plan.factor_count * row_paths);
   if (name == "correlate") return hash_array(row.factors, tile.plan.factor_count * row_paths);
   if (name == "states") return hash_array(row.states, tile.plan.state_row_count * row_paths);
-  if (name == "revalue") return hash_array(row.values + (tile.rows - 1) * tile.stride, tile.stride);
+  if (name.starts_with("revalue"))
+    return hash_array(row.values + (tile.rows - 1) * tile.stride, tile.stride);
   return hash_array(row.losses, (name == "dense" ? dense_group_count : 1) * row_paths);
 }
 
@@ -113,12 +129,32 @@ std::vector<Stage> stages(const Work& work, const std::string& set) {
           {"correlate", "FLOP", &Tile::correlate, work.correlation_flops, false, {fma_double, 1}},
           {"states", "state", &Tile::market_states, work.states, false, {}},
           {"revalue", "revaluation", &Tile::revalue, work.revaluations, true, {}},
+          {"revalue.options", "revaluation", &Tile::revalue_options, work.options, true, {}},
+          {"revalue.settled", "revaluation", &Tile::revalue_settled, work.settled, true, {}},
+          {"revalue.linear", "revaluation", &Tile::revalue_linear, work.linear, true, {}},
           {"sparse", "position", &Tile::sparse, work.sparse_positions, true, {read_l2, 4}},
           {"dense", "FLOP", &Tile::dense, work.dense_flops, true, {fma_float, 1}}};
 }
 
-void add_job(Suite& suite, const Usable& set, const Job& job, std::vector<Reference> limits,
-             double positions) {
+/// Per path: what others do for the whole job.
+std::vector<Baseline> job_baselines(const Job& job) {
+  const auto positions = static_cast<double>(job.plan.holdings.size());
+  const auto instruments = static_cast<double>(job.plan.instruments.size());
+  const auto row = [&](const char* stage) { return row_name(stage, job.name); };
+  const Reference sums{row("baseline.sums"), positions};
+  const Reference sums_by_path{row("baseline.sums.by_path"), positions};
+  return {
+      {"naive", {{row("baseline.naive"), positions}}},
+      {"hoisted", {{row("baseline.hoisted"), positions}}},
+      {"per_account", {{row("baseline.per_account"), positions}}},
+      {"QuantLib formula", {{row("baseline.quantlib.formula"), instruments}, sums}},
+      {"QuantLib formula by path", {{row("baseline.quantlib.formula"), instruments}, sums_by_path}},
+      {"QuantLib engine", {{row("baseline.quantlib.engine"), instruments}, sums}},
+      {"numpy64", {{row("baseline.numpy.float64")}}},
+      {"numpy32", {{row("baseline.numpy.float32")}}}};
+}
+
+void add_job(Suite& suite, const Usable& set, const Job& job, std::vector<Reference> limits) {
   const std::shared_ptr<Backend> backend = job.backend(set.instruction_set);
   const auto margins = std::make_shared<std::vector<AccountMargin>>();
   suite.add(
@@ -127,9 +163,7 @@ void add_job(Suite& suite, const Usable& set, const Job& job, std::vector<Refere
        .instruction_set = set.name,
        .item = "path",
        .limits = std::move(limits),
-       .baselines = {{row_name("baseline.naive", job.name), positions},
-                     {row_name("baseline.hoisted", job.name), positions},
-                     {row_name("baseline.per_account", job.name), positions}},
+       .baselines = job_baselines(job),
        .whole = static_cast<double>(job.plan.path_count),
        .note = fmt::format("{} paths, tails and margins included", job.plan.path_count)},
       static_cast<double>(job.plan.path_count),
@@ -154,15 +188,19 @@ void add_stages(Suite& suite, const std::vector<Usable>& sets, const Job& job) {
               .instruction_set = set.name,
               .item = stage.item,
               .whole = stage.items_per_path * static_cast<double>(job.plan.path_count)};
-      if (stage.limit.row.empty()) {
+      if (row.stage.starts_with("revalue.")) {
+        // A part of another row.
+      } else if (stage.limit.row.empty()) {
         of_job.push_back({row.name(), stage.items_per_path});
       } else {
         row.limits = {stage.limit};
         of_job.push_back({stage.limit.row, stage.items_per_path * stage.limit.amount});
       }
-      if (row.stage == "revalue")
-        row.baselines = {{row_name("baseline.naive", job.name)},
-                         {row_name("baseline.hoisted", job.name)}};
+      if (row.stage == "revalue" || row.stage == "revalue.options")
+        row.baselines = {{"naive", {{row_name("baseline.naive", job.name)}}},
+                         {"hoisted", {{row_name("baseline.hoisted", job.name)}}},
+                         {"QuantLib formula", {{row_name("baseline.quantlib.formula", job.name)}}},
+                         {"QuantLib engine", {{row_name("baseline.quantlib.engine", job.name)}}}};
       const double paths = static_cast<double>(row_paths * (stage.is_every_row ? tile->rows : 1));
       suite.add(
           std::move(row), stage.items_per_path * paths, [=] { (*tile.*stage.work)(); },
@@ -173,7 +211,7 @@ void add_stages(Suite& suite, const std::vector<Usable>& sets, const Job& job) {
       suite.skip({.stage = "job", .job = job.name, .instruction_set = set.name},
                  "long: measured on the widest instruction set only");
     else
-      add_job(suite, set, job, std::move(of_job), static_cast<double>(job.plan.holdings.size()));
+      add_job(suite, set, job, std::move(of_job));
   }
 }
 

@@ -3,31 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
-
-#include "shortfall/error.hpp"
 
 namespace shortfall::bench {
 namespace {
-
-/// Share of what the machine allows; 0 where that is not known.
-double share_of_limit(const Suite& suite, const Row& row) {
-  double least_seconds = 0;
-  for (const Reference& limit : row.limits) {
-    const Row* const other = suite.find(limit.row);
-    if (!other || other->best() == 0) return 0;
-    least_seconds += limit.amount / other->best();
-  }
-  return row.best() * least_seconds;
-}
-
-/// How many times faster than a baseline; 0 where that was not measured.
-double ratio_to(const Suite& suite, const Row& row, const Reference& baseline) {
-  const Row* const other = suite.find(baseline.row);
-  return other && other->best() > 0 ? row.best() * baseline.amount / other->best() : 0;
-}
 
 std::string format_rate(double rate) {
   for (const auto& [unit, prefix] : {std::pair{1e9, "G"}, {1e6, "M"}, {1e3, "k"}})
@@ -36,32 +15,32 @@ std::string format_rate(double rate) {
 }
 
 std::string format_seconds(double seconds) {
-  if (seconds < 0.1) return fmt::format("{:.3g} ms", seconds * 1e3);
+  for (const auto& [unit, name] : {std::pair{1e-9, "ps"}, {1e-6, "ns"}, {1e-3, "us"}, {1.0, "ms"}})
+    if (seconds < unit) return fmt::format("{:.3g} {}", seconds / unit * 1e3, name);
   return seconds < 100 ? fmt::format("{:.3g} s", seconds) : fmt::format("{:.0f} s", seconds);
 }
 
 /// "63x naive, 10x per_account".
 std::string format_ratios(const Suite& suite, const Row& row) {
   std::string text;
-  for (const Reference& baseline : row.baselines) {
-    const double ratio = ratio_to(suite, row, baseline);
-    if (ratio == 0) continue;
-    const std::size_t begin = baseline.row.find('.') + 1;
-    text += fmt::format("{}{:.3g}x {}", text.empty() ? " " : ", ", ratio,
-                        baseline.row.substr(begin, baseline.row.find('/') - begin));
+  for (const Baseline& baseline : row.baselines) {
+    const double ratio = suite.times_faster(row, baseline);
+    if (ratio > 0)
+      text += fmt::format("{}{:.4g}x {}", text.empty() ? " " : ", ", ratio, baseline.name);
   }
   return text;
 }
 
-constexpr const char* columns = "{:<30} {:>8} {:>8} {:<13} {:>5} {:>9}  {:<16} {}\n";
+constexpr const char* columns = "{:<35} {:>8} {:>8} {:<13} {:>8} {:>6} {:>8}  {:<16} {}\n";
 
 std::string format_row(const Suite& suite, const Row& row) {
-  if (!row.skipped.empty()) return fmt::format("{:<30} skipped: {}\n", row.name(), row.skipped);
-  if (!row.failure.empty()) return fmt::format("{:<30} FAILED: {}\n", row.name(), row.failure);
+  if (!row.skipped.empty()) return fmt::format("{:<35} skipped: {}\n", row.name(), row.skipped);
+  if (!row.failure.empty()) return fmt::format("{:<35} FAILED: {}\n", row.name(), row.failure);
   if (row.rates.empty()) return {};
-  const double share = share_of_limit(suite, row);
+  const double share = suite.share_of_limit(row);
   return fmt::format(columns, row.name(), format_rate(row.best()), format_rate(row.median()),
-                     row.item + "/s", share > 0 ? fmt::format("{:.0f} %", 100 * share) : "",
+                     row.item + "/s", format_seconds(1 / row.best()),
+                     share > 0 ? fmt::format("{:.1f} %", 100 * share) : "",
                      row.whole > 0 ? format_seconds(row.whole / row.best()) : "", row.hash,
                      format_ratios(suite, row));
 }
@@ -73,81 +52,96 @@ std::string format_notes(const Suite& suite) {
   for (const Row& row : suite.rows()) {
     const std::string name = row_name(row.stage, row.job);
     if (!row.note.empty() && !row.rates.empty() && seen.insert(name + row.note).second)
-      notes += fmt::format("  {:<30} {}\n", name, row.note);
+      notes += fmt::format("  {:<35} {}\n", name, row.note);
   }
   return notes;
 }
+
+/// What a limit is and is not: rows that would mislead otherwise.
+std::string format_invalid_limits(const Suite& suite) {
+  std::string text;
+  for (const Row& row : suite.rows())
+    if (const double share = suite.share_of_limit(row); share < row.counts_from_share && row.best())
+      text +=
+          fmt::format("  {:<35} is not used as a limit: {:.1f} % of ports x lanes x 2 x clock\n",
+                      row.name(), 100 * share);
+  return text;
+}
+
+/// What the whole job takes with every stage at its limit.
+std::string format_sums_of_limits(const Suite& suite) {
+  std::string text;
+  for (const Row& row : suite.rows()) {
+    if (row.stage != "job" || suite.share_of_limit(row) == 0) continue;
+    text += fmt::format("  {:<35} at its limits {}:", row.name(),
+                        format_seconds(row.whole * suite.seconds(row.limits)));
+    for (const Reference& part : row.limits)
+      text += fmt::format(" {} {}", part.row.substr(0, part.row.find('/')),
+                          format_seconds(row.whole * suite.seconds({part})));
+    text += '\n';
+  }
+  return text;
+}
+
+std::string format_runs(const ProgramRuns& runs) {
+  std::string text;
+  for (const PeakMemory& run : runs.memory)
+    text += fmt::format("  memory    {:<10} {:>10} paths: peak {:>7.1f} MB, may be {:>7.1f} MB\n",
+                        run.book, run.path_count, 1e-6 * static_cast<double>(run.bytes),
+                        1e-6 * run.bytes_max());
+  for (const StartUp& run : runs.start_up)
+    text += fmt::format(
+        "  start-up  {:<10} {:>10} paths: load {:.1f} + plan {:.1f} + simulate {:.1f} + margin "
+        "{:.1f} ms;\n{:38}the process, from its start to its end {:.1f} ms\n",
+        run.book, run.path_count, 1e3 * run.load, 1e3 * run.plan, 1e3 * run.simulate,
+        1e3 * run.margin, "", 1e3 * run.process);
+  return text.empty() ? text : "the program, one thread, by the clock on the wall:\n" + text + "\n";
+}
+
+std::string format_conditions(const Conditions& conditions) {
+  return fmt::format(
+      "{}\npinned to core {}; load average {:.2f} before, {:.2f} after; others kept {:.2f} of {} "
+      "cores busy, the hypervisor took {:.1f} %\nrevision {}\n",
+      conditions.processor.kind(), conditions.pinned_core, conditions.load_before,
+      conditions.load_after, conditions.cores_of_others, conditions.processor.cores.size(),
+      100 * conditions.stolen_share, conditions.revision);
+}
+
+constexpr const char* legend =
+    "\nbest, median  of {} repetitions, by processor time where the notes do not say otherwise\n"
+    "each          1 / best\n"
+    "limit         share of what this core did at most in this run, limit.*; of limit.fma, that\n"
+    "              share of ports x lanes x 2 x clock. Of a job: the sum over its stages of work\n"
+    "              / limit, over its time: correlate and dense at limit.fma, sparse at\n"
+    "              limit.read.l2, draw, states, revalue and filter at their own best\n"
+    "job           what the row alone takes for the whole job\n"
+    "result        hash; equal for all instruction sets, or the row fails\n\n";
 
 }  // namespace
 
 void Collector::ReportRuns(const std::vector<Run>& runs) {
   for (const Run& run : runs) {
-    const auto rate = run.counters.find("items_per_second");
+    const auto rate = run.counters.find(rate_counter);
     if (run.run_type != Run::RT_Iteration || rate == run.counters.end()) continue;
     for (Row& row : suite_.rows())
       if (row.name() == run.run_name.function_name) row.rates.push_back(rate->second.value);
   }
 }
 
-std::string format_table(const Suite& suite, const Conditions& conditions) {
+std::string format_report(const Report& report) {
+  const Suite& suite = report.suite;
   std::size_t repetitions = 0;
   for (const Row& row : suite.rows()) repetitions = std::max(repetitions, row.rates.size());
-  std::string table =
-      fmt::format("{}, pinned to core {}; load average {:.2f} before, {:.2f} after; revision {}\n",
-                  conditions.processor, conditions.pinned_core, conditions.load_before,
-                  conditions.load_after, conditions.revision);
+  std::string text = format_conditions(report.conditions);
   if (suite.is_quick())
-    table += "QUICK: this shows that the benchmarks work, not how fast anything is.\n";
-  table += fmt::format("\n{}", fmt::format(columns, "stage", "best", "median", "", "limit", "job",
-                                           "result", " times faster than"));
-  for (const Row& row : suite.rows()) table += format_row(suite, row);
-  table += fmt::format(
-      "\nbest, median  of {} repetitions, by processor time\n"
-      "limit         share of what this core did at most in this run: of limit.*, or for a job of\n"
-      "              its stages at their limits, at their own best where no limit is known\n"
-      "job           what the stage alone takes for the whole job\n"
-      "result        hash; equal for all instruction sets, or the row fails\n\n",
-      repetitions);
-  return table + format_notes(suite);
-}
-
-void write_json(const Suite& suite, const Conditions& conditions,
-                const std::filesystem::path& file) {
-  nlohmann::ordered_json json;
-  json["processor"] = conditions.processor;
-  json["pinned_core"] = conditions.pinned_core;
-  json["load_average"] = {conditions.load_before, conditions.load_after};
-  json["revision"] = conditions.revision;
-  json["is_quick"] = suite.is_quick();
-  json["rows"] = nlohmann::ordered_json::array();
-  for (const Row& row : suite.rows()) {
-    nlohmann::ordered_json entry = {{"name", row.name()}};
-    const auto say = [&](const char* key, const std::string& text) {
-      if (!text.empty()) entry[key] = text;
-    };
-    say("stage", row.stage);
-    say("job", row.job);
-    say("instruction_set", row.instruction_set);
-    say("item", row.item);
-    say("note", row.note);
-    say("skipped", row.skipped);
-    say("failure", row.failure);
-    say("hash", row.hash);
-    if (!row.rates.empty()) {
-      entry["best_per_second"] = row.best();
-      entry["median_per_second"] = row.median();
-      entry["per_second"] = row.rates;
-      if (row.whole > 0) entry["job_seconds"] = row.whole / row.best();
-    }
-    if (const double share = share_of_limit(suite, row); share > 0) entry["share_of_limit"] = share;
-    for (const Reference& baseline : row.baselines)
-      if (const double ratio = ratio_to(suite, row, baseline); ratio > 0)
-        entry["times_faster_than"][baseline.row] = ratio;
-    json["rows"].push_back(std::move(entry));
-  }
-  std::ofstream out(file);
-  out << json.dump(2) << '\n';
-  if (!out.flush()) throw OperatingError("cannot write " + file.string());
+    text += "QUICK: this shows that the benchmarks work, not how fast anything is.\n";
+  text += "\n" + fmt::format(columns, "stage", "best", "median", "", "each", "limit", "job",
+                             "result", " times faster than");
+  for (const Row& row : suite.rows()) text += format_row(suite, row);
+  text += fmt::format(legend, repetitions);
+  text += format_invalid_limits(suite) + format_sums_of_limits(suite) + format_notes(suite) + "\n";
+  text += format_runs(report.runs) + format_targets(report.targets, suite.is_quick()) + "\n";
+  return text + format_comparison(report.comparison);
 }
 
 }  // namespace shortfall::bench

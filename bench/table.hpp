@@ -4,19 +4,15 @@
 #include <benchmark/benchmark.h>
 
 #include <filesystem>
-#include <string>
+#include <vector>
 
+#include "conditions.hpp"
+#include "program.hpp"
+#include "ratios.hpp"
 #include "suite.hpp"
+#include "targets.hpp"
 
 namespace shortfall::bench {
-
-/// Where and under what conditions the benchmarks ran.
-struct Conditions {
-  std::string processor;
-  int pinned_core = -1;
-  double load_before = 0, load_after = 0;  ///< one-minute load average
-  std::string revision;
-};
 
 class Collector : public benchmark::BenchmarkReporter {
  public:
@@ -28,10 +24,18 @@ class Collector : public benchmark::BenchmarkReporter {
   Suite& suite_;
 };
 
-std::string format_table(const Suite& suite, const Conditions& conditions);
+/// Everything that a run found.
+struct Report {
+  const Suite& suite;
+  Conditions conditions;
+  ProgramRuns runs;
+  std::vector<Target> targets;
+  Comparison comparison;
+};
 
-/// Throws OperatingError where the file cannot be written.
-void write_json(const Suite& suite, const Conditions& conditions,
-                const std::filesystem::path& file);
+std::string format_report(const Report& report);
+
+/// The same as JSON. Throws OperatingError where the file cannot be written.
+void write_json(const Report& report, const std::filesystem::path& file);
 
 }  // namespace shortfall::bench
