@@ -279,7 +279,9 @@ class Panel:
         self.parts.append(f'<polyline points="{path}" fill="none" stroke="{GUIDE}" '
                           f'stroke-width="1.3" stroke-dasharray="{dash}"/>')
         x, y = inside[round(share * (len(inside) - 1))]
-        x, y, anchor = (x - 6, y - 5, "end") if above else (x + 6, y + 14, "start")
+        falls = inside[-1][1] > inside[0][1]
+        x, y, anchor = ((x - 6, y - 5, "end") if above else (x - 6, y + 16, "end") if falls
+                        else (x + 6, y + 14, "start"))
         self.parts.append(text(x, y, label, 11, anchor, "#555555", ' stroke="white" '
                                'stroke-width="3" paint-order="stroke"'))
 
@@ -313,8 +315,8 @@ def memory_panel(index, paths, accounts):
         panel.points([size(row) for row in curve], [row["peak_bytes"] / 1e6 for row in curve],
                      colour)
     return panel.parts + [
-        text(panel.left + 10, panel.bottom - 22, "● over paths", 11, colour=WALL),
-        text(panel.left + 10, panel.bottom - 8, "● over accounts", 11, colour="#2a7f3f")]
+        text(panel.left + 10, panel.top + 16, "● over paths", 11, colour=WALL),
+        text(panel.left + 10, panel.top + 30, "● over accounts", 11, colour="#2a7f3f")]
 
 
 def picture(rows):
