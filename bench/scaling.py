@@ -43,8 +43,8 @@ def curves(paths, instruments, accounts, factors, threads):
         Curve("instruments", venue, "--instruments", instruments,
               "one account of the 100 is a market maker, with 9/10 of the instruments"),
         Curve("accounts", venue, "--accounts", accounts,
-              "one account in 100, of at most 100, is a market maker, with 9/10 of the instruments; "
-              "one in ten is margined by instrument and so is several groups"),
+              "one account in 100, of at most 100, is a market maker, with 9/10 of the "
+              "instruments; one in ten is margined by instrument and so is several groups"),
         Curve("factors", venue, "--factors", factors, ""),
         Curve("threads", {"--preset": "canonical"}, "--threads", threads,
               "not pinned: on all cores, with one thread too"),
@@ -153,14 +153,14 @@ def comments(bench, load):
     """The header of the CSV: how each curve was made."""
     scale = bench.scale
     yield "Scaling curves of shortfall; made by bench/scaling.py."
-    yield (f"Best and median of {scale.run_count}, or of as many as fit in {scale.patience_seconds} "
-           "s: see runs. Load average of the "
+    yield (f"Best and median of {scale.run_count}, or of as many as fit in "
+           f"{scale.patience_seconds} s: see runs. Load average of the "
            f"{os.cpu_count()} cores {load[0]:.1f} before, {os.getloadavg()[0]:.1f} after.")
-    yield ("seconds: load, plan, simulate and margin of run.json, wall time. processor_seconds: user "
-           "and system time of the process, which other work on the machine disturbs less.")
+    yield ("seconds: load, plan, simulate and margin of run.json, wall time. processor_seconds: "
+           "user and system time of the process, which other work on the machine disturbs less.")
     yield ("peak_bytes: largest resident set, not below that of the Python which starts the run, "
-           f"about 13 MB. model_bytes: {TAIL_BYTES} bytes x k x margin_groups, k = 0.01 x paths; the "
-           f"promise is peak <= {FIXED_BYTES:.0f} + model_bytes.")
+           f"about 13 MB. model_bytes: {TAIL_BYTES} bytes x k x margin_groups, k = 0.01 x paths; "
+           f"the promise is peak <= {FIXED_BYTES:.0f} + model_bytes.")
     for curve in scale.curves:
         book, run = bench.options(curve, "X")
         yield (f"{curve.name}: shortfall generate {' '.join(arguments_of(book))}; shortfall run "
@@ -309,7 +309,7 @@ def memory_panel(index, paths, accounts):
     per_loss = TAIL_BYTES * (1 - CONFIDENCE)
     panel.function(lambda x: x * 4e-6, "every loss stored", 0.8, above=True, dash="2 3")
     panel.function(lambda x: x * per_loss * 1e-6, "12 B × k × groups", 0.2)
-    panel.function(lambda x: (FIXED_BYTES + x * per_loss) * 1e-6, "150 MB more: the limit", 0.36,
+    panel.function(lambda x: (FIXED_BYTES + x * per_loss) * 1e-6, "150 MB more: the limit", 0.4,
                    above=True)
     for curve, colour in ((paths, WALL), (accounts, "#2a7f3f")):
         panel.points([size(row) for row in curve], [row["peak_bytes"] / 1e6 for row in curve],
