@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "input_file.hpp"
+#include "shortfall/plan.hpp"
 #include "text.hpp"
 #include "toml_section.hpp"
 
@@ -118,13 +119,11 @@ void read_model(TomlSection section, ModelConfig& model) {
   section.report_unknown_keys();
 }
 
-/// k < 1 leaves no tail: methodology, section 4, with its snapping of k to a near integer.
+/// k < 1 leaves no tail: methodology, section 5.
 void check_tail(const RiskConfig& risk, const Origin& origin, Problems& problems) {
-  constexpr double near_one = 1 - 1e-9;
-  const double tail_probability = 1 - risk.confidence_level;
-  const double k = tail_probability * static_cast<double>(risk.path_count);
-  if (k >= near_one) return;
-  const double needed = std::ceil(near_one / tail_probability);
+  const double k = tail_size(risk.path_count, risk.confidence_level).k;
+  if (k >= 1) return;
+  const double needed = std::ceil((1 - 1e-9) / (1 - risk.confidence_level));
   const std::string remedy = needed <= static_cast<double>(path_count_max)
                                  ? fmt::format("set paths to {:.0f} or more", needed)
                                  : "lower confidence";

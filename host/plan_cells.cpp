@@ -209,7 +209,6 @@ class CellBuilder {
     cell.skew_moneyness = static_cast<float>(-log_moneyness / __builtin_sqrt(T > week ? T : week));
     cell.sqrt_time = static_cast<float>(__builtin_sqrt(left));
     cell.base = static_cast<float>(base);
-    cell.is_inverse = is_inverse ? 1 : 0;
     plan_.strike_cells.push_back(cell);
   }
 

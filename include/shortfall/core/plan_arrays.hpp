@@ -61,9 +61,8 @@ struct StrikeCell {
   float skew_moneyness;  ///< m = ln(K/F0) / sqrt(max(T, 7/365))
   float sqrt_time;       ///< sqrt(T1), T1 > 0
   float base;            ///< value before of the twin, in the same unit
-  std::uint32_t is_inverse;
 };
-static_assert(sizeof(StrikeCell) == 64);
+static_assert(sizeof(StrikeCell) == 60);
 
 /// An option whose expiry is inside the horizon, as its out-of-the-money twin at the marks plus a
 /// forward: twin = max(+-(s - strike), 0) - base with s = 1 + spot row; the other side adds
