@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "cpu_backend.hpp"
-#include "dense_groups.hpp"
+#include "group_bundles.hpp"
 #include "sections.hpp"
 
 namespace shortfall::bench {
@@ -17,7 +17,7 @@ struct Work {
   double normals, correlation_flops, states, revaluations, sparse_positions, dense_flops, groups;
   double options, settled, linear;  ///< revaluations by type
 
-  Work(const core::PlanArrays& plan, const DenseGroups& groups_of_plan) {
+  Work(const core::PlanArrays& plan, const GroupBundles& bundles) {
     normals = plan.factor_count;
     correlation_flops = 0;
     for (std::uint32_t f = 0; f < plan.factor_count; ++f)
@@ -31,9 +31,10 @@ struct Work {
       return static_cast<double>(plan.group_begin[group + 1] - plan.group_begin[group]);
     };
     sparse_positions = dense_flops = 0;
-    for (const std::uint32_t group : groups_of_plan.sparse_groups)
-      sparse_positions += positions(group);
-    for (const DenseGroups::Bundle& bundle : groups_of_plan.bundles)
+    for (const std::uint32_t group : bundles.single) sparse_positions += positions(group);
+    for (const GroupBundles::Shared& bundle : bundles.shared)
+      for (const std::uint32_t group : bundle.groups) sparse_positions += positions(group);
+    for (const GroupBundles::Dense& bundle : bundles.dense)
       for (const std::uint32_t group : bundle.groups) dense_flops += 2.0 * positions(group);
     groups = plan.group_count;
   }
@@ -44,7 +45,7 @@ struct Work {
 struct Tile {
   const CpuLoops& loops;
   core::PlanArrays plan;
-  DenseGroups groups;
+  GroupBundles bundles;
   std::uint32_t rows;
   RowBuffers row;
   std::size_t stride;
@@ -52,7 +53,7 @@ struct Tile {
   Tile(const Job& job, const CpuLoops& engine)
       : loops(engine),
         plan(job.plan.arrays()),
-        groups(find_dense_groups(job.plan)),
+        bundles(bundle_groups(job.plan)),
         rows(job.tile_rows()),
         row(plan, rows),
         stride(plan.instrument_count * row_paths) {
@@ -83,18 +84,25 @@ struct Tile {
   }
   /// Every loss below the threshold: no candidates.
   void sparse() {
-    for (const std::uint32_t group : groups.sparse_groups)
+    for (const std::uint32_t group : bundles.single)
       for (std::uint32_t r = 0; r < rows; ++r)
         loops.aggregate(plan.holdings + plan.group_begin[group],
                         plan.group_begin[group + 1] - plan.group_begin[group],
                         row.values + r * stride, std::numeric_limits<float>::infinity(),
                         row.losses);
+    float thresholds[shared_group_count];
+    std::uint64_t masks[shared_group_count];
+    std::fill_n(thresholds, shared_group_count, std::numeric_limits<float>::infinity());
+    for (const GroupBundles::Shared& bundle : bundles.shared)
+      for (std::uint32_t r = 0; r < rows; ++r)
+        loops.aggregate_shared(bundle.view(), row.values + r * stride, thresholds, row.losses,
+                               masks);
   }
   void dense() {
     float thresholds[dense_group_count];
     std::uint64_t masks[dense_group_count];
     std::fill_n(thresholds, dense_group_count, std::numeric_limits<float>::infinity());
-    for (const DenseGroups::Bundle& bundle : groups.bundles)
+    for (const GroupBundles::Dense& bundle : bundles.dense)
       for (std::uint32_t r = 0; r < rows; ++r)
         loops.aggregate_dense(bundle.view(), row.values + r * stride, thresholds, row.losses,
                               masks);
@@ -179,7 +187,7 @@ void add_job(Suite& suite, const Usable& set, const Job& job, std::vector<Refere
 void add_stages(Suite& suite, const std::vector<Usable>& sets, const Job& job) {
   for (const Usable& set : sets) {
     const auto tile = std::make_shared<Tile>(job, *set.engine);
-    const Work work(tile->plan, tile->groups);
+    const Work work(tile->plan, tile->bundles);
     std::vector<Reference> of_job = {{row_name("filter", {}, set.name), work.groups}};
     for (const Stage& stage : stages(work, set.name)) {
       if (stage.items_per_path == 0) continue;

@@ -11,8 +11,8 @@
 #include <system_error>
 #include <thread>
 
-#include "dense_groups.hpp"
 #include "fmt/format.h"
+#include "group_bundles.hpp"
 #include "machine.hpp"
 #include "tail_filter.hpp"
 
@@ -31,7 +31,7 @@ struct RowBytes {
         factors(plan.factor_count * row_paths * sizeof(double)),
         states(plan.state_row_count * row_paths * sizeof(float)),
         values(plan.instrument_count * row_paths * row_count * sizeof(float)),
-        losses(dense_group_count * row_paths * sizeof(float)) {}
+        losses(shared_group_count * row_paths * sizeof(float)) {}
   std::size_t total() const {
     return aligned(normals) + aligned(mixing) + aligned(factors) + aligned(states) +
            aligned(values) + aligned(losses);
@@ -76,12 +76,12 @@ class Simulation {
         thread_count_(thread_count),
         tile_rows_(tile_path_count / core::row_path_count),
         progress_(progress),
-        dense_(find_dense_groups(plan)) {
+        bundles_(bundle_groups(plan)) {
     for (std::uint32_t t = 0; t < thread_count; ++t) buffers_.emplace_back(arrays_, tile_rows_);
   }
 
   /// Paths [begin, end) of the range through `filter`.
-  void run(TailFilter& filter, std::uint64_t begin, std::uint64_t end, const DenseGroups& groups,
+  void run(TailFilter& filter, std::uint64_t begin, std::uint64_t end, const GroupBundles& bundles,
            const std::vector<std::uint32_t>* slot_of_group) {
     const std::uint64_t tile_paths = tile_rows_ * row_paths;
     std::atomic<std::uint64_t> next{begin};
@@ -91,7 +91,7 @@ class Simulation {
         const std::uint64_t first = next.fetch_add(tile_paths);
         if (first >= end || filter.bad_path() != TailFilter::no_path) return;
         const std::uint64_t last = std::min(first + tile_paths, end);
-        tile(filter, buffers_[thread], first, last, groups, slot_of_group);
+        tile(filter, buffers_[thread], first, last, bundles, slot_of_group);
         try {
           report(last - first);
         } catch (...) {  // the caller wants to stop: no more tiles for anyone
@@ -108,11 +108,11 @@ class Simulation {
     TailFilter filter(arrays_.group_count, keep, thread_count_ > 1);
     std::uint64_t begin = range_.begin;
     for (const std::uint64_t pilot : pilot_sizes(path_count)) {
-      run(filter, begin, range_.begin + pilot, dense_, nullptr);
+      run(filter, begin, range_.begin + pilot, bundles_, nullptr);
       begin = range_.begin + pilot;
       refine(filter, pilot, path_count);
     }
-    run(filter, begin, range_.end, dense_, nullptr);
+    run(filter, begin, range_.end, bundles_, nullptr);
     throw_if_bad(filter);
     redo_missing(filter);
     return {path_count, keep, filter.take()};
@@ -144,7 +144,7 @@ class Simulation {
   }
 
   void tile(TailFilter& filter, RowBuffers& row, std::uint64_t first, std::uint64_t last,
-            const DenseGroups& groups, const std::vector<std::uint32_t>* slot_of_group) {
+            const GroupBundles& bundles, const std::vector<std::uint32_t>* slot_of_group) {
     const std::size_t stride = arrays_.instrument_count * row_paths;
     bool is_tame[max_tile_rows];
     for (std::uint32_t r = 0; r < tile_rows_ && first + r * row_paths < last; ++r)
@@ -157,18 +157,22 @@ class Simulation {
         use(path, valid, row.values + r * stride, is_tame[r]);
       }
     };
-    for (const std::uint32_t group : groups.sparse_groups)
+    for (const std::uint32_t group : bundles.single)
       each_row([&](std::uint64_t path, std::uint64_t valid, const float* values, bool tame) {
-        sparse(filter, group, slot_of_group ? (*slot_of_group)[group] : group, path, valid, values,
+        single(filter, group, slot_of_group ? (*slot_of_group)[group] : group, path, valid, values,
                tame, row.losses);
       });
-    for (const DenseGroups::Bundle& bundle : groups.bundles)
+    for (const GroupBundles::Shared& bundle : bundles.shared)
       each_row([&](std::uint64_t path, std::uint64_t valid, const float* values, bool tame) {
-        dense(filter, bundle, path, valid, values, tame, row.losses);
+        bundled(filter, bundle, path, valid, values, tame, row.losses, loops_.aggregate_shared);
+      });
+    for (const GroupBundles::Dense& bundle : bundles.dense)
+      each_row([&](std::uint64_t path, std::uint64_t valid, const float* values, bool tame) {
+        bundled(filter, bundle, path, valid, values, tame, row.losses, loops_.aggregate_dense);
       });
   }
 
-  void sparse(TailFilter& filter, std::uint32_t group, std::uint32_t slot, std::uint64_t path,
+  void single(TailFilter& filter, std::uint32_t group, std::uint32_t slot, std::uint64_t path,
               std::uint64_t valid, const float* values, bool is_tame, float* losses) {
     const float threshold = filter.threshold(slot, static_cast<std::uint32_t>(path));
     const core::Holding* const first = arrays_.holdings + arrays_.group_begin[group];
@@ -180,20 +184,21 @@ class Simulation {
     if (mask &= valid) filter.offer(slot, mask, losses, path);
   }
 
-  void dense(TailFilter& filter, const DenseGroups::Bundle& bundle, std::uint64_t path,
-             std::uint64_t valid, const float* values, bool is_tame, float* losses) {
+  /// A bundle of groups, summed together by `aggregate`.
+  template <class Bundle, class Aggregate>
+  void bundled(TailFilter& filter, const Bundle& bundle, std::uint64_t path, std::uint64_t valid,
+               const float* values, bool is_tame, float* losses, Aggregate aggregate) {
     if (!is_tame) {  // zero weights times infinity would be NaN
       for (const std::uint32_t group : bundle.groups)
-        sparse(filter, group, group, path, valid, values, is_tame, losses);
+        single(filter, group, group, path, valid, values, is_tame, losses);
       return;
     }
-    float thresholds[dense_group_count];
-    std::uint64_t masks[dense_group_count];
-    for (std::size_t g = 0; g < dense_group_count; ++g)
-      thresholds[g] = g < bundle.groups.size()
-                          ? filter.threshold(bundle.groups[g], static_cast<std::uint32_t>(path))
-                          : std::numeric_limits<float>::infinity();
-    loops_.aggregate_dense(bundle.view(), values, thresholds, losses, masks);
+    float thresholds[shared_group_count];
+    std::uint64_t masks[shared_group_count];
+    std::fill_n(thresholds, dense_group_count, std::numeric_limits<float>::infinity());
+    for (std::size_t g = 0; g < bundle.groups.size(); ++g)
+      thresholds[g] = filter.threshold(bundle.groups[g], static_cast<std::uint32_t>(path));
+    aggregate(bundle.view(), values, thresholds, losses, masks);
     for (std::size_t g = 0; g < bundle.groups.size(); ++g)
       if (masks[g] & valid)
         filter.offer(bundle.groups[g], masks[g] & valid, losses + g * row_paths, path);
@@ -201,22 +206,22 @@ class Simulation {
 
   /// Groups whose pilot was not like the rest: their paths once more, below the threshold.
   void redo_missing(TailFilter& filter) {
-    DenseGroups again;
+    GroupBundles again;
     for (std::uint32_t g = 0; g < arrays_.group_count; ++g)
-      if (filter.missing(g)) again.sparse_groups.push_back(g);
-    if (again.sparse_groups.empty()) return;
+      if (filter.missing(g)) again.single.push_back(g);
+    if (again.single.empty()) return;
     std::vector<std::uint32_t> slot_of_group(arrays_.group_count);
-    TailFilter below(static_cast<std::uint32_t>(again.sparse_groups.size()), filter.keep_count(),
+    TailFilter below(static_cast<std::uint32_t>(again.single.size()), filter.keep_count(),
                      thread_count_ > 1);
-    for (std::uint32_t slot = 0; slot < again.sparse_groups.size(); ++slot) {
-      slot_of_group[again.sparse_groups[slot]] = slot;
-      below.set_ceiling(slot, filter.refined_floor(again.sparse_groups[slot]));
+    for (std::uint32_t slot = 0; slot < again.single.size(); ++slot) {
+      slot_of_group[again.single[slot]] = slot;
+      below.set_ceiling(slot, filter.refined_floor(again.single[slot]));
     }
     is_redoing_ = true;
     run(below, range_.begin, range_.end, again, &slot_of_group);
     throw_if_bad(below);
-    for (std::uint32_t slot = 0; slot < again.sparse_groups.size(); ++slot)
-      filter.absorb(again.sparse_groups[slot], below, slot);
+    for (std::uint32_t slot = 0; slot < again.single.size(); ++slot)
+      filter.absorb(again.single[slot], below, slot);
   }
 
   void throw_if_bad(const TailFilter& filter) const {
@@ -236,7 +241,7 @@ class Simulation {
   const CpuLoops& loops_;
   const std::uint32_t thread_count_, tile_rows_;
   const Progress& progress_;
-  const DenseGroups dense_;
+  const GroupBundles bundles_;
   std::vector<RowBuffers> buffers_;
   std::mutex progress_mutex_;
   std::uint64_t done_ = 0;

@@ -32,7 +32,7 @@ class RowBuffers {
   double* factors;
   float* states;
   float* values;  ///< row_count rows of paths, one after the other
-  float* losses;  ///< of dense_group_count groups
+  float* losses;  ///< of shared_group_count groups
 
  private:
   struct Free {

@@ -275,21 +275,29 @@ std::uint64_t aggregate(const Holding* holdings, std::uint64_t count, const floa
   return mask;
 }
 
-// Six groups times four vectors of 512 bits, or times two of 256, fill the register file; their
-// sums of blocks and superblocks are in memory, where blocks end.
-constexpr int dense_groups = static_cast<int>(dense_group_count);
-constexpr int dense_vectors = simd::float_lanes == 16 ? 4 : 2;
-constexpr int dense_paths = dense_vectors * simd::float_lanes;
-
-struct DenseSums {
-  alignas(64) float superblock[dense_groups][dense_paths] = {};
-  alignas(64) float sum[dense_groups][dense_paths] = {};
-  alignas(64) float lost[dense_groups][dense_paths] = {};
+/// The sums of a bundle's groups over part of a row, in memory.
+template <int capacity, int paths>
+struct BundleSums {
+  alignas(64) float superblock[capacity][paths];
+  alignas(64) float sum[capacity][paths];
+  alignas(64) float lost[capacity][paths];
 };
 
-[[gnu::always_inline]] inline void end_superblock(DenseSums& sums) {
-  for (int g = 0; g < dense_groups; ++g) {
-    for (int p = 0; p < dense_paths; p += simd::float_lanes) {
+template <int capacity, int paths>
+[[gnu::always_inline]] inline void clear(BundleSums<capacity, paths>& sums, int count) {
+  for (int g = 0; g < count; ++g) {
+    for (int p = 0; p < paths; p += simd::float_lanes) {
+      simd::store(sums.superblock[g] + p, simd::broadcast(0.0f));
+      simd::store(sums.sum[g] + p, simd::broadcast(0.0f));
+      simd::store(sums.lost[g] + p, simd::broadcast(0.0f));
+    }
+  }
+}
+
+template <int capacity, int paths>
+[[gnu::always_inline]] inline void end_superblock(BundleSums<capacity, paths>& sums, int count) {
+  for (int g = 0; g < count; ++g) {
+    for (int p = 0; p < paths; p += simd::float_lanes) {
       CompensatedSum total = {simd::load(sums.sum[g] + p), simd::load(sums.lost[g] + p)};
       add_to(total, simd::load(sums.superblock[g] + p));
       simd::store(sums.sum[g] + p, total.sum);
@@ -299,9 +307,32 @@ struct DenseSums {
   }
 }
 
-/// The sums of a bundle over part of a row; `values` begins at that part.
-[[gnu::always_inline]] inline void sum_bundle(const DenseBundle& bundle, const float* values,
-                                              DenseSums& sums) {
+/// Losses of the part of a row that begins at `part`, and their bits of the masks.
+template <int capacity, int paths>
+[[gnu::always_inline]] inline void compare(const BundleSums<capacity, paths>& sums, int count,
+                                           const float* thresholds, int part, float* losses,
+                                           std::uint64_t* masks) {
+  for (int g = 0; g < count; ++g) {
+    const simd::Floats threshold = simd::broadcast(thresholds[g]);
+    for (int p = 0; p < paths; p += simd::float_lanes) {
+      const simd::Floats loss =
+          loss_of({simd::load(sums.sum[g] + p), simd::load(sums.lost[g] + p)});
+      simd::store(losses + g * row + part + p, loss);
+      masks[g] |= simd::not_less(loss, threshold) << (part + p);
+    }
+  }
+}
+
+// Six groups times four vectors of 512 bits, or times two of 256, fill the register file; their
+// sums of blocks and superblocks are in memory, where blocks end.
+constexpr int dense_groups = static_cast<int>(dense_group_count);
+constexpr int dense_vectors = simd::float_lanes == 16 ? 4 : 2;
+constexpr int dense_paths = dense_vectors * simd::float_lanes;
+using DenseSums = BundleSums<dense_groups, dense_paths>;
+
+/// `values` begins at the part of the row.
+[[gnu::always_inline]] inline void sum_dense(const DenseBundle& bundle, const float* values,
+                                             DenseSums& sums) {
   constexpr int lanes = simd::float_lanes;
   simd::Floats block[dense_groups][dense_vectors];
 #pragma GCC unroll 8
@@ -332,7 +363,7 @@ struct DenseSums {
         block[g][v] = simd::broadcast(0.0f);
       }
     }
-    if (tagged & Holding::last_of_superblock) end_superblock(sums);
+    if (tagged & Holding::last_of_superblock) end_superblock(sums, dense_groups);
   }
 }
 
@@ -341,17 +372,53 @@ void aggregate_dense(const DenseBundle& bundle, const float* values, const float
   for (int g = 0; g < dense_groups; ++g) masks[g] = 0;
   for (int part = 0; part < row; part += dense_paths) {
     DenseSums sums;
-    sum_bundle(bundle, values + part, sums);
-    for (int g = 0; g < dense_groups; ++g) {
-      const simd::Floats threshold = simd::broadcast(thresholds[g]);
-      for (int p = 0; p < dense_paths; p += simd::float_lanes) {
-        const int at = part + p;
-        const simd::Floats loss =
-            loss_of({simd::load(sums.sum[g] + p), simd::load(sums.lost[g] + p)});
-        simd::store(losses + g * row + at, loss);
-        masks[g] |= simd::not_less(loss, threshold) << at;
-      }
+    clear(sums, dense_groups);
+    sum_dense(bundle, values + part, sums);
+    compare(sums, dense_groups, thresholds, part, losses, masks);
+  }
+}
+
+constexpr int shared_vectors = 4, shared_paths = shared_vectors * simd::float_lanes;
+
+using SharedSums = BundleSums<static_cast<int>(shared_group_count), shared_paths>;
+
+/// One run: sums of equally many holdings of a block join their groups' superblocks.
+[[gnu::always_inline]] inline void sum_run(const SharedBundle::Run& run, const Holding*& holdings,
+                                           const std::uint32_t*& slots, const float* values,
+                                           SharedSums& sums) {
+  constexpr int lanes = simd::float_lanes;
+  for (std::uint32_t s = 0; s < run.sum_count; ++s) {
+    simd::Floats block[shared_vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < shared_vectors; ++v) block[v] = simd::broadcast(0.0f);
+    for (const Holding* const end = holdings + run.holding_count; holdings != end; ++holdings) {
+      const float* value = values + static_cast<std::size_t>(holdings->instrument) * row;
+      const simd::Floats weight = simd::broadcast(holdings->weight);
+#pragma GCC unroll 8
+      for (int v = 0; v < shared_vectors; ++v)
+        block[v] = simd::fma(weight, simd::load(value + v * lanes), block[v]);
     }
+    float* const sum = sums.superblock[*slots++];
+#pragma GCC unroll 8
+    for (int v = 0; v < shared_vectors; ++v)
+      simd::store(sum + v * lanes, simd::add(simd::load(sum + v * lanes), block[v]));
+  }
+}
+
+void aggregate_shared(const SharedBundle& bundle, const float* values, const float* thresholds,
+                      float* losses, std::uint64_t* masks) {
+  const int count = static_cast<int>(bundle.group_count);
+  for (int g = 0; g < count; ++g) masks[g] = 0;
+  for (int part = 0; part < row; part += shared_paths) {
+    SharedSums sums;
+    clear(sums, count);
+    const Holding* holdings = bundle.holdings;
+    const std::uint32_t* slots = bundle.slots;
+    for (std::uint32_t r = 0; r < bundle.run_count; ++r) {
+      sum_run(bundle.runs[r], holdings, slots, values + part, sums);
+      if (bundle.runs[r].is_last_of_superblock) end_superblock(sums, count);
+    }
+    compare(sums, count, thresholds, part, losses, masks);
   }
 }
 
@@ -361,7 +428,8 @@ constexpr CpuLoops loops = {SHORTFALL_QUOTE(SHORTFALL_ISA),
                             market_states,
                             revalue,
                             aggregate,
-                            aggregate_dense};
+                            aggregate_dense,
+                            aggregate_shared};
 
 }  // namespace
 

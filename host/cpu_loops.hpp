@@ -18,6 +18,23 @@ struct DenseBundle {
   std::uint32_t instrument_count;
 };
 
+/// Groups that hold several instruments of most blocks they touch are summed block by block: a
+/// block's rows of values and the sums of `shared_group_count` groups fit in a first-level cache.
+inline constexpr std::uint32_t shared_group_count = 64;
+
+/// The sums of the groups' blocks, in order of block and then of how many holdings they have, so
+/// that lengths repeat and are predicted.
+struct SharedBundle {
+  struct Run {
+    std::uint32_t sum_count, holding_count;  ///< sums, and holdings of each
+    std::uint32_t is_last_of_superblock;
+  };
+  const Run* runs;
+  const std::uint32_t* slots;     ///< per sum: which group of the bundle
+  const core::Holding* holdings;  ///< of the sums, one after the other, without tags
+  std::uint32_t run_count, group_count;
+};
+
 struct CpuLoops {
   const char* name;
 
@@ -40,6 +57,9 @@ struct CpuLoops {
   /// The same for a bundle of dense groups: losses and masks one after the other.
   void (*aggregate_dense)(const DenseBundle& bundle, const float* values, const float* thresholds,
                           float* losses, std::uint64_t* masks);
+  /// And of groups that share blocks.
+  void (*aggregate_shared)(const SharedBundle& bundle, const float* values, const float* thresholds,
+                           float* losses, std::uint64_t* masks);
 };
 
 /// Null where this build or target has none.

@@ -14,8 +14,8 @@
 
 #include "fmt/format.h"
 #include "host/cpu_backend.hpp"
-#include "host/dense_groups.hpp"
 #include "host/generate.hpp"
+#include "host/group_bundles.hpp"
 #include "host/sha256.hpp"
 #include "shortfall/shortfall.hpp"
 #include "shortfall/trace.hpp"
@@ -148,8 +148,9 @@ void expect_equal_stages(const Plan& plan) {
   }
 }
 
-/// The bundle's sums against each of its groups alone, to the bit and with the same mask.
-void expect_dense_equals_sparse(const Plan& plan, const DenseGroups::Bundle& bundle) {
+/// A bundle's sums against each of its groups alone, to the bit and with the same mask.
+template <class Bundle, class Aggregate>
+void expect_equals_single(const Plan& plan, const Bundle& bundle, Aggregate aggregate) {
   const core::PlanArrays arrays = plan.arrays();
   constexpr std::size_t row = core::row_path_count;
   for (const InstructionSet isa : usable_instruction_sets()) {
@@ -157,11 +158,11 @@ void expect_dense_equals_sparse(const Plan& plan, const DenseGroups::Bundle& bun
     RowBuffers buffers(arrays, 1);
     for (const std::uint64_t path : {0ull, 641ull, 9999ull}) {
       ASSERT_TRUE(revalue_row(loops, arrays, path, buffers, buffers.values));
-      float thresholds[dense_group_count];
-      std::uint64_t masks[dense_group_count];
-      for (std::size_t g = 0; g < dense_group_count; ++g)
+      float thresholds[shared_group_count];
+      std::uint64_t masks[shared_group_count];
+      for (std::size_t g = 0; g < shared_group_count; ++g)
         thresholds[g] = 0.001f * static_cast<float>(g);
-      loops.aggregate_dense(bundle.view(), buffers.values, thresholds, buffers.losses, masks);
+      (loops.*aggregate)(bundle.view(), buffers.values, thresholds, buffers.losses, masks);
       for (std::size_t g = 0; g < bundle.groups.size(); ++g) {
         const std::uint64_t begin = arrays.group_begin[bundle.groups[g]];
         const std::uint64_t count = arrays.group_begin[bundle.groups[g] + 1] - begin;
@@ -224,14 +225,14 @@ TEST(Determinism, PermutedPositions) {
   }
 }
 
-/// Twenty accounts that hold two thirds of the listing each, and some that hold little.
-std::string dense_positions() {
+/// Accounts that each hold a random part of the listing.
+std::string random_positions(const fs::path& folder, const std::vector<unsigned>& percent_held) {
   std::mt19937 random(2);
-  std::vector<std::string> instruments = lines_of(read(demo / "instruments.csv"));
+  const std::vector<std::string> instruments = lines_of(read(folder / "instruments.csv"));
   std::string text = "account,instrument,quantity\n";
-  for (int account = 0; account < 25; ++account)
+  for (std::size_t account = 0; account < percent_held.size(); ++account)
     for (std::size_t i = 1; i < instruments.size(); ++i) {
-      if (random() % 100 >= (account < 20 ? 67u : 3u)) continue;
+      if (random() % 100 >= percent_held[account]) continue;
       text += fmt::format("account-{},{},{}\n", account,
                           instruments[i].substr(0, instruments[i].find(',')),
                           static_cast<int>(random() % 2001) - 1000);
@@ -239,15 +240,44 @@ std::string dense_positions() {
   return text;
 }
 
+/// Twenty accounts that hold two thirds of the listing each, and some that hold little.
+std::string dense_positions() {
+  std::vector<unsigned> percent_held(25, 3);
+  std::fill_n(percent_held.begin(), 20, 67u);
+  return random_positions(demo, percent_held);
+}
+
 TEST(Determinism, DenseGroups) {
   const TemporaryBook folder;
   const Job job(demo_with_positions(folder, dense_positions()), 4999);
-  const DenseGroups dense = find_dense_groups(job.plan);
-  ASSERT_EQ(dense.bundles.size(), 3u);  // 6 + 6 + 6, and two are too few
-  ASSERT_EQ(dense.sparse_groups.size(), 7u);
-  for (const DenseGroups::Bundle& bundle : dense.bundles)
-    expect_dense_equals_sparse(job.plan, bundle);
+  const GroupBundles bundles = bundle_groups(job.plan);
+  ASSERT_EQ(bundles.dense.size(), 3u);  // 6 + 6 + 6, and two are too few
+  ASSERT_EQ(bundles.shared.size(), 1u);
+  ASSERT_EQ(bundles.single.size(), 5u);
+  for (const GroupBundles::Dense& bundle : bundles.dense)
+    expect_equals_single(job.plan, bundle, &CpuLoops::aggregate_dense);
   expect_equal_bytes("dense accounts", job);
+}
+
+/// Several superblocks, and more groups than one bundle has.
+TEST(Determinism, SharedGroups) {
+  const TemporaryBook folder;
+  const fs::path venue = folder.path("venue");
+  generate({.instruments = 1300, .accounts = 1, .underlyings = 3, .factors = 9, .seed = 3}, venue);
+  std::vector<unsigned> percent_held(80, 20);
+  percent_held.resize(90, 2);
+  folder.write("positions.csv", random_positions(venue, percent_held));
+  RunConfig config = load_config(venue / "run.toml");
+  config.inputs.positions = folder.path("positions.csv");
+  config.inputs.accounts.reset();
+  const Job job(config, 3001);
+  const GroupBundles bundles = bundle_groups(job.plan);
+  ASSERT_EQ(bundles.shared.size(), 2u);
+  ASSERT_EQ(bundles.shared[0].groups.size() + bundles.shared[1].groups.size(), 80u);
+  ASSERT_EQ(bundles.single.size(), 10u);
+  for (const GroupBundles::Shared& bundle : bundles.shared)
+    expect_equals_single(job.plan, bundle, &CpuLoops::aggregate_shared);
+  expect_equal_bytes("shared blocks", job);
 }
 
 TEST(Determinism, DenseMarginsEqualSparseOnes) {
@@ -261,7 +291,7 @@ TEST(Determinism, DenseMarginsEqualSparseOnes) {
         line.starts_with("account-7,"))
       kept += line + "\n";
   const Job sparse(demo_with_positions(fewer, kept), 4999);
-  ASSERT_TRUE(find_dense_groups(sparse.plan).bundles.empty());
+  ASSERT_TRUE(bundle_groups(sparse.plan).dense.empty());
   const auto margins = [](const Job& j) {
     return lines_of(
         j.margins(make_backend(j.config.compute)->simulate(j.plan, {0, j.plan.path_count}, {})));
