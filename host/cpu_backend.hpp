@@ -46,7 +46,7 @@ class RowBuffers {
 bool revalue_row(const CpuLoops& loops, const core::PlanArrays& plan, std::uint64_t first_path,
                  RowBuffers& row, float* values);
 
-/// Explains the first loss of a path that is not finite.
-[[noreturn]] void throw_loss_error(const Plan& plan, std::uint64_t path);
+PathTrace trace_paths(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count,
+                      const CpuLoops& loops);
 
 }  // namespace shortfall

@@ -57,11 +57,14 @@ float TailFilter::threshold(std::uint32_t group, std::uint32_t first_path) const
 
 void TailFilter::append(Group& state, std::uint64_t* keys, std::uint64_t key) {
   if (key < state.floor.load(std::memory_order_relaxed) || key >= state.ceiling) return;
-  if (state.count == capacity_) {
+  std::uint64_t count = state.count.load(std::memory_order_relaxed);
+  if (count == capacity_) {
     compact(state, keys);
     if (key < state.floor.load(std::memory_order_relaxed)) return;
+    count = keep_count_;
   }
-  keys[state.count++] = key;
+  keys[count] = key;
+  state.count.store(count + 1, std::memory_order_relaxed);
 }
 
 void TailFilter::offer(std::uint32_t group, std::uint64_t mask, const float* losses,

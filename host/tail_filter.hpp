@@ -27,6 +27,12 @@ class TailFilter {
   /// with it are needed only from lower paths.
   float threshold(std::uint32_t group, std::uint32_t first_path) const;
 
+  /// Fetches the place of the group's next candidate into the cache.
+  void prefetch(std::uint32_t group) const {
+    const std::uint64_t count = groups_[group].count.load(std::memory_order_relaxed);
+    __builtin_prefetch(keys_.data() + group * capacity_ + count, 1);
+  }
+
   /// Takes the losses of a row whose bits are set in `mask`; bit p is path first_path + p. Thread
   /// safe if the filter is concurrent. A loss that is not finite is recorded and not taken.
   void offer(std::uint32_t group, std::uint64_t mask, const float* losses,
@@ -59,7 +65,7 @@ class TailFilter {
     std::atomic<std::uint64_t> floor{0};  // keys below are dropped
     std::uint64_t refined_floor = 0;
     std::uint64_t ceiling = ~0ull;
-    std::uint64_t count = 0;
+    std::atomic<std::uint64_t> count{0};  // written under the lock, read by prefetch without
     std::atomic<bool> is_locked{false};
   };
 

@@ -22,7 +22,11 @@ void copy_columns(const T* rows, std::size_t row_count, std::uint32_t at, std::u
 
 PathTrace trace_paths(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count,
                       InstructionSet instruction_set) {
-  const CpuLoops& loops = cpu_loops(instruction_set);
+  return trace_paths(plan, first_path, path_count, cpu_loops(instruction_set));
+}
+
+PathTrace trace_paths(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count,
+                      const CpuLoops& loops) {
   const core::PlanArrays arrays = plan.arrays();
   RowBuffers row(arrays, 1);
   PathTrace trace;

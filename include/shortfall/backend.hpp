@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "shortfall/plan.hpp"
+#include "shortfall/trace.hpp"
 
 namespace shortfall {
 
@@ -41,6 +42,14 @@ class LossError : public OperatingError {
   std::uint32_t instrument;
 };
 
+/// A device failed, or could not be had: its paths are not done. Another backend may do them.
+class DeviceError : public OperatingError {
+ public:
+  DeviceError(const std::string& message, PathRange lost_paths)
+      : OperatingError(message), lost(lost_paths) {}
+  PathRange lost;
+};
+
 /// What actually ran.
 struct BackendDescription {
   std::string name;             ///< "cpu", "cuda"
@@ -56,12 +65,17 @@ class Backend {
   virtual BackendDescription describe(const Plan& plan) const = 0;
   /// Bytes that simulate will hold for this plan, tails included.
   virtual std::uint64_t bytes_needed(const Plan& plan) const = 0;
-  /// Throws LossError for a loss that is NaN or infinite.
+  /// Throws LossError for a loss that is NaN or infinite, DeviceError where a device fails.
   virtual Tails simulate(const Plan& plan, PathRange range, const Progress& progress) = 0;
+  /// Every intermediate of a few paths, computed by the same code as `simulate`.
+  virtual PathTrace trace(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count) = 0;
 };
 
-/// The backend a configuration asks for. Throws InputError where the machine lacks the instruction
-/// set, OperatingError where it lacks the device.
+/// The backends a configuration asks for, which share the paths: the CPU, or each of its CUDA
+/// devices. `auto` is CUDA where a device is usable. Throws InputError where the machine lacks the
+/// instruction set, OperatingError where it lacks the device.
+std::vector<std::unique_ptr<Backend>> make_backends(const ComputeConfig& config);
+/// The first of them.
 std::unique_ptr<Backend> make_backend(const ComputeConfig& config);
 
 /// Instruction sets that this build has and this processor can run, the widest last.

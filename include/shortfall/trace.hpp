@@ -1,5 +1,4 @@
-// Every intermediate of a few paths, as the CPU loops compute them: for replay, self-test and
-// tests.
+// Every intermediate of a few paths: for replay, self-test and tests.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +22,11 @@ struct PathTrace {
   std::vector<float> losses;    ///< groups rows: times 2^scale_exponent is USD
 };
 
+/// On the CPU.
 PathTrace trace_paths(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count,
                       InstructionSet instruction_set = InstructionSet::automatic);
+
+/// Explains the first loss of a path that is not finite, by LossError.
+[[noreturn]] void throw_loss_error(const Plan& plan, std::uint64_t path);
 
 }  // namespace shortfall
