@@ -106,34 +106,20 @@ class Simulation {
     const std::uint64_t path_count = range_.end - range_.begin;
     const std::uint64_t keep = std::min(plan_.tail.count, path_count);
     TailFilter filter(arrays_.group_count, keep, thread_count_ > 1);
-    std::uint64_t begin = range_.begin;
-    for (const std::uint64_t pilot : pilot_sizes(path_count)) {
-      run(filter, begin, range_.begin + pilot, bundles_, nullptr);
-      begin = range_.begin + pilot;
-      refine(filter, pilot, path_count);
+    for (std::uint64_t done = 0; done < path_count;) {
+      const std::uint64_t next = core::next_pilot(done, path_count);
+      run(filter, range_.begin + done, range_.begin + next, bundles_, nullptr);
+      done = next;
+      if (done < path_count) refine(filter, done, path_count);
     }
-    run(filter, begin, range_.end, bundles_, nullptr);
     throw_if_bad(filter);
     redo_missing(filter);
     return {path_count, keep, filter.take()};
   }
 
  private:
-  /// Thresholds are refined where a 2nd, 8th, 32nd … of the paths is done, so that few candidates
-  /// are taken before and few too many after.
-  static std::vector<std::uint64_t> pilot_sizes(std::uint64_t path_count) {
-    std::vector<std::uint64_t> sizes;
-    for (std::uint64_t size = path_count / 2; size >= 2 * row_paths; size /= 4)
-      sizes.insert(sizes.begin(), size / row_paths * row_paths);
-    return sizes;
-  }
-
-  /// With n of N paths done, the rank-th worst so far is almost surely below the keep-th worst of
-  /// all: the rank is five standard deviations above its mean.
   void refine(TailFilter& filter, std::uint64_t done, std::uint64_t path_count) {
-    const double expected = static_cast<double>(filter.keep_count()) * static_cast<double>(done) /
-                            static_cast<double>(path_count);
-    const auto rank = static_cast<std::uint64_t>(expected + 5.0 * __builtin_sqrt(expected) + 5.0);
+    const std::uint64_t rank = core::threshold_rank(filter.keep_count(), done, path_count);
     std::atomic<std::uint32_t> next{0};
     on_threads(thread_count_, [&](std::uint32_t) {
       constexpr std::uint32_t batch = 64;

@@ -34,8 +34,9 @@ struct CudaTuning {
   std::uint32_t tile_path_count = 0;  ///< a multiple of 128
   std::uint32_t stream_count = 0;     ///< 1 or 2
   std::uint32_t lane_path_count = 0;  ///< paths per thread of the aggregation: 1, 2 or 4
-  std::uint32_t thread_count = 0;     ///< per block of the aggregation: a multiple of 32, at most 1024
-  bool is_slab_shared = true;         ///< instrument values from shared memory, else from the tile
+  std::uint32_t thread_count = 0;  ///< per block of the aggregation: a multiple of 32, at most 1024
+  bool is_slab_shared = true;      ///< instrument values from shared memory, else from the tile
+  double rank_scale = 1.0;         ///< of the thresholds; below 1 too few candidates pass: redone
 };
 
 /// The backend of one device. Throws OperatingError where the device is not usable.

@@ -23,6 +23,27 @@ SHORTFALL_CORE std::uint32_t tail_path(std::uint64_t key) {
   return ~static_cast<std::uint32_t>(key);
 }
 
+/// With `done` of `path_count` paths seen, the worst loss of this rank so far is almost surely
+/// below the keep_count-th worst of all: the rank is five standard deviations above its mean.
+SHORTFALL_CORE std::uint64_t threshold_rank(std::uint64_t keep_count, std::uint64_t done,
+                                            std::uint64_t path_count) {
+  const double expected =
+      static_cast<double>(keep_count) * static_cast<double>(done) / static_cast<double>(path_count);
+  return static_cast<std::uint64_t>(expected + 5.0 * __builtin_sqrt(expected) + 5.0);
+}
+
+/// Where thresholds are set: after a 2nd, 8th, 32nd ... of the paths, from 128 paths on, so that
+/// few candidates are taken before and few too many after. The next such count of paths after
+/// `done`, or path_count.
+SHORTFALL_CORE std::uint64_t next_pilot(std::uint64_t done, std::uint64_t path_count) {
+  std::uint64_t next = path_count;
+  for (std::uint64_t size = path_count / 2; size >= 128; size /= 4) {
+    const std::uint64_t rows = size / 64 * 64;
+    if (rows > done) next = rows;
+  }
+  return next;
+}
+
 /// Losses are summed as integers of 2^-30 group units, in which the gross notional is in [1, 2):
 /// q = rint(loss 2^30), so that gross in units of q is in [2^30, 2^31).
 inline constexpr int fixed_point_bits = 30;

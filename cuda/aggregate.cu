@@ -1,0 +1,329 @@
+// Account sums and the filter of their losses: the kernel that matters.
+//
+// Per position and path: one fused multiply-add, and 4 bytes of an instrument's value from shared
+// memory; per position and warp 8 bytes of list, read as 16 for two. With L paths per thread a pair
+// of positions costs a warp 1 + 2 L wavefronts of the memory pipe (128 bytes each) for 64 L
+// multiply-adds: that pipe is the bound, 5/4 wavefronts per 32 position-paths at L = 2. Sums of
+// blocks, which are short, add about 2 instructions per position. Between slabs 24 bytes per group
+// and path go to the carry and come back.
+#include <cfloat>
+
+#include "checked.hpp"
+#include "kernels.hpp"
+#include "shortfall/core/tail.hpp"
+
+namespace shortfall::cuda {
+namespace {
+
+constexpr std::uint32_t all_lanes = 0xffffffffu;
+
+/// The order of additions is the contract's (core/plan_arrays.hpp): a chain of fma within a block,
+/// blocks added to their superblock, superblocks by TwoSum. Adding zero changes nothing.
+template <int paths>
+struct Sums {
+  float block[paths], superblock[paths], sum[paths], lost[paths];
+};
+
+template <int paths>
+__device__ __forceinline__ void clear(Sums<paths>& sums) {
+#pragma unroll
+  for (int v = 0; v < paths; ++v)
+    sums.block[v] = sums.superblock[v] = sums.sum[v] = sums.lost[v] = 0.0f;
+}
+
+template <int paths>
+__device__ __forceinline__ void end_superblock(Sums<paths>& sums) {
+#pragma unroll
+  for (int v = 0; v < paths; ++v) {
+    const float part = sums.superblock[v];
+    const float total = sums.sum[v] + part;
+    const float added = total - sums.sum[v];
+    sums.lost[v] = sums.lost[v] + ((sums.sum[v] - (total - added)) + (part - added));
+    sums.sum[v] = total;
+    sums.superblock[v] = 0.0f;
+  }
+}
+
+/// All lanes of a warp have the same tags, so the branches do not diverge.
+template <int paths>
+__device__ __forceinline__ void end_sums(Sums<paths>& sums, std::uint32_t tagged) {
+  if (!(tagged & core::Holding::last_of_block)) return;
+#pragma unroll
+  for (int v = 0; v < paths; ++v) {
+    sums.superblock[v] = sums.superblock[v] + sums.block[v];
+    sums.block[v] = 0.0f;
+  }
+  if (tagged & core::Holding::last_of_superblock) end_superblock(sums);
+}
+
+template <int paths>
+struct Values {
+  float of[paths];
+};
+
+/// Consecutive paths, aligned to their size.
+template <int paths>
+__device__ __forceinline__ Values<paths> load(const float* from) {
+  if constexpr (paths == 4) {
+    const float4 four = *reinterpret_cast<const float4*>(from);
+    return {{four.x, four.y, four.z, four.w}};
+  } else if constexpr (paths == 2) {
+    const float2 two = *reinterpret_cast<const float2*>(from);
+    return {{two.x, two.y}};
+  } else {
+    return {{*from}};
+  }
+}
+
+template <int paths>
+__device__ __forceinline__ void store(float* to, const float (&values)[paths]) {
+  if constexpr (paths == 4)
+    *reinterpret_cast<float4*>(to) = make_float4(values[0], values[1], values[2], values[3]);
+  else if constexpr (paths == 2)
+    *reinterpret_cast<float2*>(to) = make_float2(values[0], values[1]);
+  else
+    *to = values[0];
+}
+
+template <int paths>
+__device__ __forceinline__ void add_holding(Sums<paths>& sums, const core::Holding& holding,
+                                            const float* values, std::size_t row_size) {
+  const Values<paths> x =
+      load<paths>(values + (holding.instrument & core::Holding::index_mask) * row_size);
+#pragma unroll
+  for (int v = 0; v < paths; ++v) sums.block[v] = core::fma(holding.weight, x.of[v], sums.block[v]);
+  end_sums(sums, holding.instrument);
+}
+
+__device__ __forceinline__ bool is_finite(float loss) { return core::abs(loss) <= FLT_MAX; }
+
+/// One candidate per lane that has one; lanes of a warp, which share the group, come together.
+__device__ __forceinline__ void offer(const TailBuffers& tails, std::uint32_t group,
+                                      bool is_candidate, unsigned long long key) {
+  const std::uint32_t takers = __ballot_sync(all_lanes, is_candidate);
+  if (takers == 0) return;
+  const std::uint32_t lane = threadIdx.x % 32;
+  const int leader = __ffs(static_cast<int>(takers)) - 1;
+  unsigned long long place = 0;
+  if (static_cast<int>(lane) == leader)
+    place = atomicAdd(tails.count + group, static_cast<unsigned long long>(__popc(takers)));
+  place = __shfl_sync(all_lanes, place, leader) +
+          static_cast<unsigned long long>(__popc(takers & ((1u << lane) - 1u)));
+  if (!is_candidate) return;
+  if (place < tails.capacity)
+    tails.keys[group * tails.capacity + place] = key;
+  else
+    atomicMax(tails.dropped + group, key + 1);  // keys are far below 2^64 - 1
+}
+
+/// The losses of a warp's paths, which begin at column `column` of the tile.
+template <int paths>
+__device__ __forceinline__ void filter(const TailBuffers& tails, const TilePaths& tile,
+                                       float* losses, std::uint32_t group, std::uint32_t column,
+                                       const Sums<paths>& sums) {
+  const unsigned long long floor = tails.floor[group];
+  const float least = core::tail_loss(floor);
+  float loss[paths];
+#pragma unroll
+  for (int v = 0; v < paths; ++v) loss[v] = 0.0f - (sums.sum[v] + sums.lost[v]);  // never -0
+  if (losses) store(losses + std::size_t{group} * tile.stride + column, loss);
+#pragma unroll
+  for (int v = 0; v < paths; ++v) {
+    const std::uint32_t p = column + static_cast<std::uint32_t>(v);
+    const std::uint64_t path = tile.first_path + p;
+    const bool is_valid = p < tile.path_count;
+    // A floor of 0 has a NaN for a loss: nothing is less.
+    bool is_candidate = is_valid && !(loss[v] < least);
+    if (is_valid && !is_finite(loss[v])) {
+      atomicMin(tails.bad_path, static_cast<unsigned long long>(path));
+      is_candidate = false;
+    }
+    const unsigned long long key = core::tail_key(loss[v], static_cast<std::uint32_t>(path));
+    offer(tails, group, is_candidate && key >= floor, key);
+  }
+}
+
+/// A row of a slab per instrument, the paths of one column of the tile.
+template <int paths>
+__device__ __forceinline__ void load_slab(const AggregateArguments& arguments, const Slab& slab,
+                                          std::uint32_t column, float* shared) {
+  constexpr std::uint32_t width = 32 * paths, quads = width / 4;
+  const std::uint32_t count = slab.instrument_count * quads;
+  for (std::uint32_t i = threadIdx.x; i < count; i += blockDim.x) {
+    const std::uint32_t row = i / quads, at = i % quads * 4;
+    const std::size_t from =
+        std::size_t{slab.first_instrument + row} * arguments.paths.stride + column + at;
+    *reinterpret_cast<float4*>(shared + row * width + at) =
+        *reinterpret_cast<const float4*>(arguments.values + from);
+  }
+}
+
+/// Where a group's sums wait between slabs.
+template <int paths>
+__device__ __forceinline__ float* carry_of(const AggregateArguments& arguments, std::uint32_t g) {
+  constexpr std::size_t width = 32 * paths;
+  return arguments.carry + ((std::size_t{blockIdx.x} * arguments.group_count + g) * 3) * width +
+         threadIdx.x % 32 * paths;
+}
+
+/// One warp, one group, the paths of one column, the holdings of one slab. `values` begins at the
+/// warp's lane.
+template <int paths>
+__device__ __forceinline__ void aggregate_group(const AggregateArguments& arguments,
+                                                std::uint32_t s, std::uint32_t g,
+                                                std::uint32_t column, const float* values,
+                                                std::size_t row_size) {
+  constexpr std::size_t width = 32 * paths;
+  const std::uint64_t* const begin =
+      arguments.begin + std::size_t{s} * (arguments.group_count + 1) + g;
+  const bool is_last = s + 1 == arguments.slab_count;
+  const HoldingPair* pair = arguments.pairs + begin[0];
+  const HoldingPair* const end = arguments.pairs + begin[1];
+  if (pair == end && s > 0 && !is_last) return;
+  Sums<paths> sums;
+  clear(sums);
+  if (s > 0) {
+    const float* const carry = carry_of<paths>(arguments, g);
+    const Values<paths> superblock = load<paths>(carry), sum = load<paths>(carry + width),
+                        lost = load<paths>(carry + 2 * width);
+#pragma unroll
+    for (int v = 0; v < paths; ++v) {
+      sums.superblock[v] = superblock.of[v];
+      sums.sum[v] = sum.of[v];
+      sums.lost[v] = lost.of[v];
+    }
+  }
+  // The next pair is on its way while this one is added; one beyond the last exists.
+  HoldingPair next = *pair;
+  while (pair != end) {
+    const HoldingPair now = next;
+    next = *++pair;
+    add_holding(sums, now.first, values, row_size);
+    add_holding(sums, now.second, values, row_size);
+  }
+  if (is_last) {
+    filter(arguments.tails, arguments.paths, arguments.losses, arguments.groups[g], column, sums);
+  } else {
+    float* const carry = carry_of<paths>(arguments, g);
+    store(carry, sums.superblock);
+    store(carry + width, sums.sum);
+    store(carry + 2 * width, sums.lost);
+  }
+}
+
+/// A block of threads takes a column of the tile, brings a slab of it to shared memory, and its
+/// warps take one group after the other; then the next slab. `is_shared` false reads the tile
+/// itself through the caches, for comparison.
+template <int paths, bool is_shared>
+__global__ void __launch_bounds__(1024) aggregate(AggregateArguments arguments) {
+  extern __shared__ float4 slab_memory[];
+  __shared__ std::uint32_t next_group;
+  constexpr std::uint32_t width = 32 * paths;
+  float* const shared = reinterpret_cast<float*>(slab_memory);
+  const std::uint32_t lane = threadIdx.x % 32;
+  const std::uint32_t columns = padded_count(arguments.paths) / width;
+  for (std::uint32_t c = blockIdx.x; c < columns; c += gridDim.x) {
+    const std::uint32_t column = c * width + lane * paths;
+    for (std::uint32_t s = 0; s < arguments.slab_count; ++s) {
+      const Slab slab = arguments.slabs[s];
+      __syncthreads();  // everyone is done with the slab before
+      if (threadIdx.x == 0) next_group = 0;
+      if constexpr (is_shared) load_slab<paths>(arguments, slab, c * width, shared);
+      __syncthreads();
+      const std::size_t row_size = is_shared ? width : arguments.paths.stride;
+      const float* const values =
+          is_shared ? shared + lane * paths
+                    : arguments.values + slab.first_instrument * row_size + column;
+      for (;;) {
+        std::uint32_t g = 0;
+        if (lane == 0) g = atomicAdd(&next_group, 1u);
+        g = __shfl_sync(all_lanes, g, 0);
+        if (g >= arguments.group_count) break;
+        aggregate_group<paths>(arguments, s, g, column, values, row_size);
+      }
+    }
+  }
+}
+
+constexpr std::uint32_t dense_threads = 256;
+constexpr int dense_paths = 2;
+
+/// Groups that hold nearly everything: a warp sums a bundle of eight over 64 paths, so that a value
+/// is read once for eight multiply-adds. Per bundle and instrument 16 multiply-adds per lane, 8
+/// bytes of values and, for all lanes, 32 of weights: bound by the multiply-add pipe where a
+/// block's warps find the column's values in the first-level cache.
+__global__ void __launch_bounds__(dense_threads) aggregate_dense(DenseArguments arguments) {
+  constexpr int groups = static_cast<int>(dense_group_count);
+  const std::uint32_t lane = threadIdx.x % 32;
+  const std::uint32_t b = blockIdx.x * (dense_threads / 32) + threadIdx.x / 32;
+  if (b >= arguments.bundle_count) return;
+  const std::uint32_t column = (blockIdx.y * 32 + lane) * dense_paths;
+  const DenseLists::Bundle bundle = arguments.bundles[b];
+  Sums<dense_paths> sums[groups];
+#pragma unroll
+  for (int g = 0; g < groups; ++g) clear(sums[g]);
+  for (std::uint64_t i = bundle.begin; i < bundle.end; ++i) {
+    const std::uint32_t tagged = arguments.instruments[i];
+    const std::size_t row = tagged & core::Holding::index_mask;
+    const Values<dense_paths> x =
+        load<dense_paths>(arguments.values + row * arguments.paths.stride + column);
+    const float4* const four =
+        reinterpret_cast<const float4*>(arguments.weights + i * dense_group_count);
+    const float4 low = four[0], high = four[1];
+    const float weight[groups] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+    for (int g = 0; g < groups; ++g) {
+#pragma unroll
+      for (int v = 0; v < dense_paths; ++v)
+        sums[g].block[v] = core::fma(weight[g], x.of[v], sums[g].block[v]);
+      end_sums(sums[g], tagged);
+    }
+  }
+#pragma unroll
+  for (int g = 0; g < groups; ++g)
+    if (bundle.groups[g] != core::none)
+      filter(arguments.tails, arguments.paths, arguments.losses, bundle.groups[g], column, sums[g]);
+}
+
+using Kernel = void (*)(AggregateArguments);
+
+Kernel kernel_of(const AggregateShape& shape) {
+  const bool is_shared = shape.shared_bytes > 0;
+  switch (shape.lane_path_count) {
+    case 1:
+      return is_shared ? aggregate<1, true> : aggregate<1, false>;
+    case 2:
+      return is_shared ? aggregate<2, true> : aggregate<2, false>;
+    default:
+      return is_shared ? aggregate<4, true> : aggregate<4, false>;
+  }
+}
+
+}  // namespace
+
+void prepare_aggregate(const AggregateShape& shape) {
+  call(CallKind::launch, "cudaFuncSetAttribute", "shared memory of the aggregation", [&] {
+    return cudaFuncSetAttribute(kernel_of(shape), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                static_cast<int>(shape.shared_bytes));
+  });
+}
+
+void launch_aggregate(const AggregateArguments& arguments, const AggregateShape& shape,
+                      cudaStream_t stream) {
+  if (arguments.group_count == 0) return;
+  const std::uint32_t columns = padded_count(arguments.paths) / (32 * shape.lane_path_count);
+  const std::uint32_t blocks = columns < shape.block_count ? columns : shape.block_count;
+  kernel_of(shape)<<<blocks, shape.thread_count, shape.shared_bytes, stream>>>(arguments);
+  check_launch("aggregate");
+}
+
+void launch_aggregate_dense(const DenseArguments& arguments, cudaStream_t stream) {
+  if (arguments.bundle_count == 0) return;
+  constexpr std::uint32_t warps = dense_threads / 32;
+  const dim3 blocks((arguments.bundle_count + warps - 1) / warps,
+                    padded_count(arguments.paths) / (32 * dense_paths));
+  aggregate_dense<<<blocks, dense_threads, 0, stream>>>(arguments);
+  check_launch("aggregate_dense");
+}
+
+}  // namespace shortfall::cuda

@@ -1,0 +1,93 @@
+#include <algorithm>
+#include <type_traits>
+
+#include "fmt/format.h"
+#include "shortfall/cuda.hpp"
+#include "simulation.hpp"
+
+namespace shortfall {
+namespace {
+
+double gigabytes(std::uint64_t bytes) { return static_cast<double>(bytes) * 1e-9; }
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(CudaDevice device, const CudaTuning& tuning)
+      : device_(std::move(device)), tuning_(tuning) {}
+
+  BackendDescription describe(const Plan& plan) const override {
+    const cuda::Simulation simulation = sized(plan, plan.path_count, false);
+    return {"cuda", fmt::format("{} (CUDA device {})", device_.name, device_.number),
+            fmt::format("sm_{}", device_.compute_capability), 0, simulation.shape().stride};
+  }
+
+  std::uint64_t bytes_needed(const Plan& plan) const override {
+    return sized(plan, plan.path_count, false).bytes();
+  }
+
+  Tails simulate(const Plan& plan, PathRange range, const Progress& progress) override {
+    SHORTFALL_ASSERT(range.begin < range.end && range.end <= plan.path_count);
+    return on_device(range, [&] {
+      cuda::Simulation simulation = sized(plan, range.end - range.begin, false);
+      require_memory(plan, simulation.bytes());
+      simulation.start();
+      return simulation.simulate(range, progress);
+    });
+  }
+
+  PathTrace trace(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count) override {
+    return on_device({first_path, first_path + path_count}, [&] {
+      cuda::Simulation simulation = sized(plan, path_count, true);
+      require_memory(plan, simulation.bytes());
+      simulation.start();
+      return simulation.trace(first_path, path_count);
+    });
+  }
+
+ private:
+  cuda::Simulation sized(const Plan& plan, std::uint64_t path_count, bool has_losses) const {
+    cuda::use_device(device_.number);
+    return {plan, path_count, cuda::device_limits(device_.number), tuning_, has_losses};
+  }
+
+  void require_memory(const Plan& plan, std::uint64_t bytes) const {
+    const std::uint64_t free_bytes = cuda::device_limits(device_.number).free_memory_bytes;
+    if (bytes <= free_bytes) return;
+    throw cuda::CallError(fmt::format(
+        "{} paths of {} instruments with {} margin groups need {:.1f} GB of its memory, {:.1f} GB "
+        "are free; most of it is for the {} worst paths of each group: use fewer paths, a higher "
+        "confidence, more devices, or --backend cpu",
+        plan.path_count, plan.instruments.size(), plan.groups.size(), gigabytes(bytes),
+        gigabytes(free_bytes), plan.tail.count));
+  }
+
+  /// Work of this device: a call that fails costs these paths.
+  template <class Work>
+  std::invoke_result_t<Work> on_device(PathRange range, Work work) const {
+    try {
+      return work();
+    } catch (const cuda::CallError& error) {
+      throw DeviceError(
+          fmt::format("CUDA device {} ({}): {}; paths {} to {} were not done", device_.number,
+                      device_.name, error.what(), range.begin, range.end - 1),
+          range);
+    }
+  }
+
+  CudaDevice device_;
+  CudaTuning tuning_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cuda_backend(int device, const CudaTuning& tuning) {
+  const CudaDevices found = find_cuda_devices();
+  for (const CudaDevice& usable : found.usable)
+    if (usable.number == device) return std::make_unique<CudaBackend>(usable, tuning);
+  throw OperatingError(
+      found.usable.empty()
+          ? fmt::format("backend cuda: {}", found.reason)
+          : fmt::format("backend cuda: there is no usable CUDA device {}", device));
+}
+
+}  // namespace shortfall

@@ -1,0 +1,71 @@
+// Draws: cuRAND's Philox, the project's inverse normal.
+//
+// Per normal: a quarter of 10 Philox rounds (5 integer multiply-adds of 32 x 32 -> 64 bits and a
+// few xor and add), then about 45 float operations, one square root and one division. 8 bytes
+// written. Bound by instruction issue; 64 normals are well below a tenth of a path's other work.
+#include <curand_kernel.h>
+
+#include "checked.hpp"
+#include "kernels.hpp"
+#include "shortfall/core/mixing.hpp"
+#include "shortfall/core/normal.hpp"
+
+namespace shortfall::cuda {
+namespace {
+
+constexpr std::uint32_t draw_threads = 256;
+
+/// Block `block` of four words of stream `stream_number` of a path: core::philox4x32's.
+__device__ __forceinline__ uint4 words_of(std::uint64_t seed, std::uint64_t path,
+                                          std::uint64_t stream_number, std::uint32_t block) {
+  curandStatePhilox4_32_10_t state;
+  // cuRAND's counter holds the offset in blocks in its low two words, the subsequence above.
+  curand_init(seed, path, 4 * ((stream_number << 32) + block), &state);
+  return curand4(&state);
+}
+
+/// One thread per path and block of four factors.
+__global__ void __launch_bounds__(draw_threads)
+    draw_normals(std::uint64_t seed, std::uint32_t factor_count, TilePaths paths, double* normals) {
+  const std::uint32_t p = blockIdx.y * blockDim.x + threadIdx.x;
+  if (p >= padded_count(paths)) return;
+  const std::uint32_t block = blockIdx.x;
+  const uint4 words = words_of(seed, paths.first_path + p, 0, block);
+  const std::uint32_t word[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    const std::uint32_t factor = 4 * block + i;
+    if (factor < factor_count)
+      normals[std::size_t{factor} * paths.stride + p] = core::normal_from_word(word[i]);
+  }
+}
+
+/// One thread per path; 1 under a Gaussian (no table).
+__global__ void __launch_bounds__(draw_threads)
+    draw_mixing(std::uint64_t seed, const double* table, double floor_w, double kappa,
+                TilePaths paths, double* mixing) {
+  const std::uint32_t p = blockIdx.y * blockDim.x + threadIdx.x;
+  if (p >= padded_count(paths)) return;
+  if (!table) {
+    mixing[p] = 1.0;
+    return;
+  }
+  const uint4 words = words_of(seed, paths.first_path + p, 1, 0);
+  mixing[p] = core::mixing_factor(table, floor_w, kappa, words.x);
+}
+
+}  // namespace
+
+void launch_draw(const core::PlanArrays& plan, const TilePaths& paths, double* normals,
+                 double* mixing, cudaStream_t stream) {
+  const std::uint32_t columns = (padded_count(paths) + draw_threads - 1) / draw_threads;
+  draw_normals<<<dim3((plan.factor_count + 3) / 4, columns), draw_threads, 0, stream>>>(
+      plan.seed, plan.factor_count, paths, normals);
+  check_launch("draw_normals");
+  draw_mixing<<<dim3(1, columns), draw_threads, 0, stream>>>(
+      plan.seed, plan.is_student_t ? plan.mixing_table : nullptr, plan.floor_w, plan.kappa, paths,
+      mixing);
+  check_launch("draw_mixing");
+}
+
+}  // namespace shortfall::cuda

@@ -1,0 +1,106 @@
+// One plan on one device: what is uploaded, how the work is cut, the order of launches.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "blas.hpp"
+#include "kernels.hpp"
+#include "shortfall/backend.hpp"
+#include "shortfall/cuda.hpp"
+
+namespace shortfall::cuda {
+
+/// Everything that sizes depend on, decided before anything is allocated.
+struct WorkShape {
+  AggregateShape aggregate;
+  std::uint32_t stride = 0;  ///< paths of a tile
+  std::uint32_t stream_count = 1;
+  std::uint64_t keep_count = 0, capacity = 0;  ///< tail entries per group: wanted, held
+  bool has_losses = false;                     ///< keeps every loss of a tile, for a trace
+};
+
+/// Arrays on the device, in the order of the arena.
+struct DeviceArrays {
+  struct Tile {
+    double *normals, *mixing, *factors;
+    float *states, *values;
+    std::byte* workspace;
+  };
+  Tile tile[2];
+  double *loading, *mixing_table;
+  core::StateRow* state_rows;
+  core::StrikeCell* strike_cells;
+  core::SettledCell* settled_cells;
+  core::LinearCell* linear_cells;
+  Slab* slabs;
+  HoldingPair* pairs;
+  std::uint64_t* begin;
+  std::uint32_t* groups;
+  DenseLists::Bundle* bundles;
+  std::uint32_t* dense_instruments;
+  float* dense_weights;
+  float *carry, *losses;
+  TailBuffers tails;
+  std::uint32_t *redone, *is_missing;
+  std::byte* scratch;
+};
+
+class Simulation {
+ public:
+  /// Sizes the work for ranges of at most `path_count` paths. Nothing is allocated yet.
+  Simulation(const Plan& plan, std::uint64_t path_count, const DeviceLimits& limits,
+             const CudaTuning& tuning, bool has_losses);
+
+  std::uint64_t bytes() const { return bytes_; }
+  const WorkShape& shape() const { return shape_; }
+
+  /// Allocates and uploads: what follows allocates nothing on the device.
+  void start();
+
+  Tails simulate(PathRange range, const Progress& progress);
+  /// Every intermediate of one tile's paths at a time.
+  PathTrace trace(std::uint64_t first_path, std::uint32_t path_count);
+
+ private:
+  struct Lane {  ///< what one stream works with
+    Stream stream;
+    std::optional<Blas> blas;
+  };
+
+  void choose_shape(const DeviceLimits& limits, const CudaTuning& tuning);
+  std::uint64_t shape_cost(std::uint32_t lane_path_count, std::uint32_t slab_count) const;
+  void lay_out(Arena& arena);
+  void upload_plan();
+  void upload_lists(const SlabLists& lists, const Stream& stream);
+
+  /// Instrument values of a tile, on the lane's stream.
+  void revalue(std::uint32_t lane, const TilePaths& paths);
+  /// Losses of all groups, or of those of `lists_` alone.
+  void aggregate(std::uint32_t lane, const TilePaths& paths, bool has_dense);
+  /// All paths of a range; `after` is called behind each tile with the paths done and what is to
+  /// be launched on the stream.
+  void run_tiles(PathRange range, std::uint64_t tile_paths, bool has_dense,
+                 const std::function<void(std::uint64_t done, const Stream&)>& after,
+                 const Progress& progress);
+  void redo_missing(PathRange range, const Stream& stream);
+  void throw_if_bad(const Stream& stream) const;
+  Tails take(std::uint64_t path_count, const Stream& stream) const;
+
+  const Plan& plan_;
+  const core::PlanArrays host_arrays_;
+  const double rank_scale_;
+  WorkShape shape_;
+  SlabLists lists_;
+  DenseLists dense_;
+  std::uint64_t pair_capacity_ = 0;
+  std::uint64_t bytes_ = 0;
+  Arena arena_;
+  DeviceArrays arrays_{};
+  core::PlanArrays device_plan_{};
+  std::vector<std::unique_ptr<Lane>> lanes_;
+};
+
+}  // namespace shortfall::cuda
