@@ -1,7 +1,6 @@
 #include "simulation.hpp"
 
 #include <algorithm>
-#include <deque>
 
 #include "fmt/format.h"
 #include "shortfall/core/tail.hpp"
@@ -141,6 +140,7 @@ void Simulation::lay_out(Arena& arena) {
 }
 
 void Simulation::start() {
+  events_ = std::vector<Event>(tiles_ahead);
   arena_.allocate(bytes_);
   lay_out(arena_);
   for (std::uint32_t s = 0; s < shape_.stream_count; ++s) {
@@ -224,39 +224,33 @@ void Simulation::aggregate(std::uint32_t lane, const TilePaths& paths, bool has_
 void Simulation::run_tiles(PathRange range, std::uint64_t tile_paths, bool has_dense,
                            const std::function<void(std::uint64_t, const Stream&)>& after,
                            const Progress& progress) {
-  // Far enough ahead that the device never waits for the host.
-  constexpr std::size_t tiles_ahead = 64;
-  struct Finished {
-    std::uint64_t done;
-    std::unique_ptr<Event> event;
-  };
-  std::deque<Finished> under_way;
-  const auto report_first = [&] {
-    under_way.front().event->wait();
-    if (progress) progress(under_way.front().done);
-    under_way.pop_front();
-  };
   const std::uint64_t path_count = range.end - range.begin;
+  std::vector<std::uint64_t> done_by_tile;
+  std::size_t reported = 0;
+  const auto report_next = [&] {
+    events_[reported % tiles_ahead].wait();
+    if (progress) progress(done_by_tile[reported]);
+    ++reported;
+  };
   std::uint32_t lane = 0;
-  const Event* last = nullptr;
   for (std::uint64_t done = 0; done < path_count;) {
     const std::uint64_t next = std::min(core::next_pilot(done, path_count), done + tile_paths);
     const TilePaths paths{range.begin + done, static_cast<std::uint32_t>(next - done),
                           shape_.stride};
     const Stream& stream = lanes_[lane]->stream;
+    const std::size_t tile = done_by_tile.size();
     revalue(lane, paths);
     // Candidates and thresholds are shared: one tile after the other.
-    if (last) last->hold_back(stream);
+    if (tile > 0) events_[(tile - 1) % tiles_ahead].hold_back(stream);
     aggregate(lane, paths, has_dense);
     after(done = next, stream);
-    under_way.push_back({done, std::make_unique<Event>()});
-    last = under_way.back().event.get();
-    last->record(stream);
-    while (under_way.size() > 1 && under_way.front().event->is_done()) report_first();
-    if (under_way.size() > tiles_ahead) report_first();
+    if (tile >= reported + tiles_ahead) report_next();
+    events_[tile % tiles_ahead].record(stream);
+    done_by_tile.push_back(done);
+    while (reported < tile && events_[reported % tiles_ahead].is_done()) report_next();
     lane = (lane + 1) % shape_.stream_count;
   }
-  while (!under_way.empty()) report_first();
+  while (reported < done_by_tile.size()) report_next();
 }
 
 Tails Simulation::simulate(PathRange range, const Progress& progress) {

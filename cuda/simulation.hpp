@@ -101,6 +101,9 @@ class Simulation {
   DeviceArrays arrays_{};
   core::PlanArrays device_plan_{};
   std::vector<std::unique_ptr<Lane>> lanes_;
+  /// Tiles end in turn; far enough ahead that the device never waits for the host.
+  static constexpr std::size_t tiles_ahead = 64;
+  std::vector<Event> events_;
 };
 
 }  // namespace shortfall::cuda

@@ -5,6 +5,7 @@
 // memory; nothing of it happens for a group with room to spare.
 #include <thrust/count.h>
 #include <thrust/execution_policy.h>
+#include <thrust/system_error.h>
 
 #include <cub/block/block_reduce.cuh>
 #include <cub/block/block_scan.cuh>
@@ -200,8 +201,12 @@ void launch_restart(const TailBuffers& tails, const std::uint32_t* groups,
 std::uint64_t count_missing(const std::uint32_t* is_missing, std::uint32_t group_count,
                             void* scratch, cudaStream_t stream) {
   ScratchMemory memory(scratch);
-  return static_cast<std::uint64_t>(thrust::count(thrust::cuda::par(memory).on(stream), is_missing,
-                                                  is_missing + group_count, 1u));
+  try {
+    return static_cast<std::uint64_t>(thrust::count(thrust::cuda::par(memory).on(stream),
+                                                    is_missing, is_missing + group_count, 1u));
+  } catch (const thrust::system_error& error) {
+    throw_call_error("thrust::count", "missing tails", error.what());
+  }
 }
 
 }  // namespace shortfall::cuda
