@@ -44,16 +44,14 @@ __device__ __forceinline__ void end_superblock(Sums<paths>& sums) {
   }
 }
 
-/// All lanes of a warp have the same tags, so the branches do not diverge.
+/// Selected, not branched to: lists have no pattern, and a branch costs more than the additions.
 template <int paths>
-__device__ __forceinline__ void end_sums(Sums<paths>& sums, std::uint32_t tagged) {
-  if (!(tagged & core::Holding::last_of_block)) return;
+__device__ __forceinline__ void end_block_if(Sums<paths>& sums, bool is_last) {
 #pragma unroll
   for (int v = 0; v < paths; ++v) {
-    sums.superblock[v] = sums.superblock[v] + sums.block[v];
-    sums.block[v] = 0.0f;
+    sums.superblock[v] = is_last ? sums.superblock[v] + sums.block[v] : sums.superblock[v];
+    sums.block[v] = is_last ? 0.0f : sums.block[v];
   }
-  if (tagged & core::Holding::last_of_superblock) end_superblock(sums);
 }
 
 template <int paths>
@@ -85,14 +83,35 @@ __device__ __forceinline__ void store(float* to, const float (&values)[paths]) {
     *to = values[0];
 }
 
+/// Where a warp finds the values of its paths: a slab in shared memory, whose rows a holding names
+/// by their offset.
 template <int paths>
-__device__ __forceinline__ void add_holding(Sums<paths>& sums, const core::Holding& holding,
-                                            const float* values, std::size_t row_size) {
-  const Values<paths> x =
-      load<paths>(values + (holding.instrument & core::Holding::index_mask) * row_size);
+struct SlabValues {
+  const char* begin;
+  std::uint32_t lane_bytes;  ///< within a row
+  __device__ __forceinline__ Values<paths> of(const ListedHolding& holding) const {
+    const std::uint32_t offset = (holding.place & ListedHolding::offset_mask) | lane_bytes;
+    return load<paths>(reinterpret_cast<const float*>(begin + offset));
+  }
+};
+
+/// Or the tile itself, through the caches; offsets count rows of 128.
+template <int paths>
+struct TileValues {
+  const float* begin;  ///< the lane's first path in the slab's first row
+  std::size_t stride;
+  __device__ __forceinline__ Values<paths> of(const ListedHolding& holding) const {
+    return load<paths>(begin + holding.place / 128 * stride);
+  }
+};
+
+template <int paths, class Source>
+__device__ __forceinline__ void add_holding(Sums<paths>& sums, const ListedHolding& holding,
+                                            const Source& values) {
+  const Values<paths> x = values.of(holding);
 #pragma unroll
   for (int v = 0; v < paths; ++v) sums.block[v] = core::fma(holding.weight, x.of[v], sums.block[v]);
-  end_sums(sums, holding.instrument);
+  end_block_if(sums, holding.place & ListedHolding::last_of_block);
 }
 
 __device__ __forceinline__ bool is_finite(float loss) { return core::abs(loss) <= FLT_MAX; }
@@ -166,80 +185,86 @@ __device__ __forceinline__ float* carry_of(const AggregateArguments& arguments, 
          threadIdx.x % 32 * paths;
 }
 
-/// One warp, one group, the paths of one column, the holdings of one slab. `values` begins at the
-/// warp's lane.
 template <int paths>
-__device__ __forceinline__ void aggregate_group(const AggregateArguments& arguments,
-                                                std::uint32_t s, std::uint32_t g,
-                                                std::uint32_t column, const float* values,
-                                                std::size_t row_size) {
+__device__ __forceinline__ void take_up(Sums<paths>& sums, const float* carry, bool has_sums) {
   constexpr std::size_t width = 32 * paths;
-  const std::uint64_t* const begin =
-      arguments.begin + std::size_t{s} * (arguments.group_count + 1) + g;
-  const bool is_last = s + 1 == arguments.slab_count;
-  const HoldingPair* pair = arguments.pairs + begin[0];
-  const HoldingPair* const end = arguments.pairs + begin[1];
-  if (pair == end && s > 0 && !is_last) return;
+  const auto row = [&](int r, float(&to)[paths]) {
+    const Values<paths> from = load<paths>(carry + r * width);
+#pragma unroll
+    for (int v = 0; v < paths; ++v) to[v] = from.of[v];
+  };
+  row(0, sums.superblock);
+  if (!has_sums) return;
+  row(1, sums.sum);
+  row(2, sums.lost);
+}
+
+template <int paths>
+__device__ __forceinline__ void put_down(const Sums<paths>& sums, float* carry, bool has_sums) {
+  constexpr std::size_t width = 32 * paths;
+  store(carry, sums.superblock);
+  if (!has_sums) return;
+  store(carry + width, sums.sum);
+  store(carry + 2 * width, sums.lost);
+}
+
+/// One warp, one group, the paths of one column, the holdings of one slab.
+template <int paths, class Source>
+__device__ __forceinline__ void aggregate_group(const AggregateArguments& arguments,
+                                                std::uint32_t s, const Slab& slab, std::uint32_t g,
+                                                std::uint32_t column, const Source& values) {
   Sums<paths> sums;
   clear(sums);
-  if (s > 0) {
-    const float* const carry = carry_of<paths>(arguments, g);
-    const Values<paths> superblock = load<paths>(carry), sum = load<paths>(carry + width),
-                        lost = load<paths>(carry + 2 * width);
-#pragma unroll
-    for (int v = 0; v < paths; ++v) {
-      sums.superblock[v] = superblock.of[v];
-      sums.sum[v] = sum.of[v];
-      sums.lost[v] = lost.of[v];
+  if (s > 0) take_up(sums, carry_of<paths>(arguments, g), slab.has_sums);
+  for (std::uint32_t part = slab.part_begin; part < slab.part_end; ++part) {
+    const std::uint32_t* const begin =
+        arguments.begin + std::size_t{part} * (arguments.group_count + 1) + g;
+    std::uint32_t pair = begin[0];
+    const std::uint32_t end = begin[1];
+    // The next pair is on its way while this one is added; one beyond the last exists.
+    HoldingPair next = arguments.pairs[pair];
+    while (pair != end) {
+      const HoldingPair now = next;
+      next = arguments.pairs[++pair];
+      add_holding(sums, now.first, values);
+      add_holding(sums, now.second, values);
     }
+    if (part + 1 < slab.part_end || slab.ends_superblock) end_superblock(sums);
   }
-  // The next pair is on its way while this one is added; one beyond the last exists.
-  HoldingPair next = *pair;
-  while (pair != end) {
-    const HoldingPair now = next;
-    next = *++pair;
-    add_holding(sums, now.first, values, row_size);
-    add_holding(sums, now.second, values, row_size);
-  }
-  if (is_last) {
+  if (s + 1 == arguments.slab_count)
     filter(arguments.tails, arguments.paths, arguments.losses, arguments.groups[g], column, sums);
-  } else {
-    float* const carry = carry_of<paths>(arguments, g);
-    store(carry, sums.superblock);
-    store(carry + width, sums.sum);
-    store(carry + 2 * width, sums.lost);
-  }
+  else
+    put_down(sums, carry_of<paths>(arguments, g),
+             slab.has_sums || slab.ends_superblock || slab.part_end - slab.part_begin > 1);
 }
 
 /// A block of threads takes a column of the tile, brings a slab of it to shared memory, and its
-/// warps take one group after the other; then the next slab. `is_shared` false reads the tile
-/// itself through the caches, for comparison.
+/// warps take their groups, the longest lists first; then the next slab. `is_shared` false reads
+/// the tile itself through the caches, for comparison.
 template <int paths, bool is_shared>
 __global__ void __launch_bounds__(1024) aggregate(AggregateArguments arguments) {
   extern __shared__ float4 slab_memory[];
-  __shared__ std::uint32_t next_group;
   constexpr std::uint32_t width = 32 * paths;
-  float* const shared = reinterpret_cast<float*>(slab_memory);
-  const std::uint32_t lane = threadIdx.x % 32;
+  const std::uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
   const std::uint32_t columns = padded_count(arguments.paths) / width;
   for (std::uint32_t c = blockIdx.x; c < columns; c += gridDim.x) {
     const std::uint32_t column = c * width + lane * paths;
     for (std::uint32_t s = 0; s < arguments.slab_count; ++s) {
       const Slab slab = arguments.slabs[s];
-      __syncthreads();  // everyone is done with the slab before
-      if (threadIdx.x == 0) next_group = 0;
-      if constexpr (is_shared) load_slab<paths>(arguments, slab, c * width, shared);
-      __syncthreads();
-      const std::size_t row_size = is_shared ? width : arguments.paths.stride;
-      const float* const values =
-          is_shared ? shared + lane * paths
-                    : arguments.values + slab.first_instrument * row_size + column;
-      for (;;) {
-        std::uint32_t g = 0;
-        if (lane == 0) g = atomicAdd(&next_group, 1u);
-        g = __shfl_sync(all_lanes, g, 0);
-        if (g >= arguments.group_count) break;
-        aggregate_group<paths>(arguments, s, g, column, values, row_size);
+      if constexpr (is_shared) {
+        __syncthreads();  // everyone is done with the slab before
+        load_slab<paths>(arguments, slab, c * width, reinterpret_cast<float*>(slab_memory));
+        __syncthreads();
+        const SlabValues<paths> values{reinterpret_cast<const char*>(slab_memory),
+                                       lane * paths * static_cast<std::uint32_t>(sizeof(float))};
+        for (std::uint32_t g = warp; g < arguments.group_count; g += warps)
+          aggregate_group<paths>(arguments, s, slab, g, column, values);
+      } else {
+        const std::size_t stride = arguments.paths.stride;
+        const TileValues<paths> values{arguments.values + slab.first_instrument * stride + column,
+                                       stride};
+        for (std::uint32_t g = warp; g < arguments.group_count; g += warps)
+          aggregate_group<paths>(arguments, s, slab, g, column, values);
       }
     }
   }
@@ -276,8 +301,13 @@ __global__ void __launch_bounds__(dense_threads) aggregate_dense(DenseArguments 
 #pragma unroll
       for (int v = 0; v < dense_paths; ++v)
         sums[g].block[v] = core::fma(weight[g], x.of[v], sums[g].block[v]);
-      end_sums(sums[g], tagged);
     }
+    if (!(tagged & core::Holding::last_of_block)) continue;
+#pragma unroll
+    for (int g = 0; g < groups; ++g) end_block_if(sums[g], true);
+    if (!(tagged & core::Holding::last_of_superblock)) continue;
+#pragma unroll
+    for (int g = 0; g < groups; ++g) end_superblock(sums[g]);
   }
 #pragma unroll
   for (int g = 0; g < groups; ++g)

@@ -51,7 +51,7 @@ struct AggregateArguments {
   TilePaths paths;
   const Slab* slabs;
   const HoldingPair* pairs;
-  const std::uint64_t* begin;
+  const std::uint32_t* begin;
   const std::uint32_t* groups;
   std::uint32_t slab_count, group_count;
   float* carry;  ///< sums between slabs: per block of threads, group and path 3; unused if one slab

@@ -42,30 +42,70 @@ DenseLists::Bundle add_bundle(const Plan& plan, const std::uint32_t* groups, std
   return bundle;
 }
 
+/// The first priced instrument beyond the superblock of `first`.
+std::uint32_t end_of_superblock(const Plan& plan, std::uint32_t first) {
+  const std::uint32_t superblock = plan.listing_places[first] / core::superblock_instrument_count;
+  const auto end = std::upper_bound(plan.listing_places.begin() + first, plan.listing_places.end(),
+                                    superblock, [](std::uint32_t wanted, std::uint32_t place) {
+                                      return wanted < place / core::superblock_instrument_count;
+                                    });
+  return static_cast<std::uint32_t>(end - plan.listing_places.begin());
+}
+
+/// The group's holdings from `at` up to instrument `end`, whose rows are counted from `first`.
+void add_pairs(const Plan& plan, std::uint32_t group, std::uint64_t& at, std::uint32_t first,
+               std::uint32_t end, std::uint32_t row_bytes, std::vector<HoldingPair>& pairs) {
+  for (bool is_second = false; at < plan.group_begin[group + 1]; ++at, is_second = !is_second) {
+    const Holding& holding = plan.holdings[at];
+    const std::uint32_t instrument = holding.instrument & Holding::index_mask;
+    if (instrument >= end) break;
+    const bool is_last = holding.instrument & Holding::last_of_block;
+    const std::uint32_t offset = (instrument - first) * row_bytes;
+    const ListedHolding listed{offset | (is_last ? ListedHolding::last_of_block : 0u),
+                               holding.weight};
+    if (is_second)
+      pairs.back().second = listed;
+    else
+      pairs.push_back({listed, {offset, 0.0f}});
+  }
+}
+
 }  // namespace
 
 std::vector<Slab> cut_slabs(const Plan& plan, std::uint32_t row_capacity) {
   SHORTFALL_ASSERT(row_capacity >= core::block_instrument_count);
   const auto count = static_cast<std::uint32_t>(plan.instruments.size());
-  const auto ends_block = [&](std::uint32_t i) {
-    return i + 1 == count || (plan.sum_ends(i, i + 1) & Holding::last_of_block);
-  };
   std::vector<Slab> slabs;
-  std::uint32_t first = 0, end = 0;  // the slab so far, whole blocks
+  Slab slab{0, 0, 0, 1, 0, 0};
+  std::uint32_t end = 0, parts_at_end = 1;  // of the slab so far, whole blocks
+  bool is_end_of_superblock = false;
+  const auto finish = [&](std::uint32_t part_end) {
+    slab.instrument_count = end - slab.first_instrument;
+    slab.part_end = part_end;
+    slab.ends_superblock = is_end_of_superblock;
+    slabs.push_back(slab);
+  };
   for (std::uint32_t i = 0; i < count; ++i) {
-    if (!ends_block(i)) continue;
-    if (i + 1 - first > row_capacity) {
-      slabs.push_back({first, end - first});
-      first = end;
+    const std::uint32_t ends = plan.sum_ends(i, i + 1 == count ? core::none : i + 1);
+    if (!(ends & Holding::last_of_block)) continue;
+    if (i + 1 - slab.first_instrument > row_capacity) {
+      finish(parts_at_end);
+      const bool has_sums =
+          slab.has_sums || slab.ends_superblock || slab.part_end - slab.part_begin > 1;
+      slab = {end, 0, parts_at_end, parts_at_end + 1, 0, has_sums};
+      parts_at_end = slab.part_end;
+    } else if (is_end_of_superblock && end > slab.first_instrument) {
+      ++parts_at_end;  // this block begins another superblock
     }
     end = i + 1;
+    is_end_of_superblock = ends & Holding::last_of_superblock;
   }
-  slabs.push_back({first, end - first});
+  finish(parts_at_end);
   return slabs;
 }
 
 SlabLists make_slab_lists(const Plan& plan, const std::vector<std::uint32_t>& groups,
-                          std::vector<Slab> slabs) {
+                          std::vector<Slab> slabs, std::uint32_t row_bytes) {
   SlabLists lists;
   lists.slabs = std::move(slabs);
   lists.groups = groups;
@@ -75,22 +115,20 @@ SlabLists make_slab_lists(const Plan& plan, const std::vector<std::uint32_t>& gr
   std::vector<std::uint64_t> at;  // next holding of each group
   for (const std::uint32_t group : lists.groups) at.push_back(plan.group_begin[group]);
   for (const Slab& slab : lists.slabs) {
-    for (std::size_t g = 0; g < lists.groups.size(); ++g) {
-      lists.begin.push_back(lists.pairs.size());
-      bool is_second = false;
-      for (; at[g] < plan.group_begin[lists.groups[g] + 1]; ++at[g], is_second = !is_second) {
-        Holding holding = plan.holdings[at[g]];
-        const std::uint32_t i = holding.instrument & Holding::index_mask;
-        if (i >= slab.first_instrument + slab.instrument_count) break;
-        holding.instrument -= slab.first_instrument;
-        if (is_second)
-          lists.pairs.back().second = holding;
-        else
-          lists.pairs.push_back({holding, {i - slab.first_instrument, 0.0f}});
+    const std::uint32_t slab_end = slab.first_instrument + slab.instrument_count;
+    std::uint32_t part_first = slab.first_instrument;
+    for (std::uint32_t part = slab.part_begin; part < slab.part_end; ++part) {
+      const std::uint32_t part_end = std::min(slab_end, end_of_superblock(plan, part_first));
+      for (std::size_t g = 0; g < groups.size(); ++g) {
+        lists.begin.push_back(static_cast<std::uint32_t>(lists.pairs.size()));
+        add_pairs(plan, lists.groups[g], at[g], slab.first_instrument, part_end, row_bytes,
+                  lists.pairs);
       }
+      lists.begin.push_back(static_cast<std::uint32_t>(lists.pairs.size()));
+      part_first = part_end;
     }
-    lists.begin.push_back(lists.pairs.size());
   }
+  SHORTFALL_ASSERT(lists.pairs.size() < core::none);
   lists.pairs.push_back({{0, 0.0f}, {0, 0.0f}});
   return lists;
 }

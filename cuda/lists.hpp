@@ -9,16 +9,29 @@
 
 namespace shortfall::cuda {
 
-/// Two holdings, read as one 16-byte load. `instrument` has the bits of core::Holding above a row
-/// of the slab. The last pair of an odd list has a second holding of weight zero and no tags.
+/// A holding as the aggregation reads it: where the row of its instrument begins in the slab, in
+/// bytes, a multiple of 128; and in bit 0 whether it is the group's last of a block.
+struct ListedHolding {
+  static constexpr std::uint32_t last_of_block = 1;
+  static constexpr std::uint32_t offset_mask = ~127u;
+  std::uint32_t place;
+  float weight;
+};
+
+/// Two holdings, read as one 16-byte load. An odd list ends with a holding of weight zero and no
+/// tag.
 struct alignas(16) HoldingPair {
-  core::Holding first, second;
+  ListedHolding first, second;
 };
 static_assert(sizeof(HoldingPair) == 16);
 
-/// Consecutive priced instruments, whole blocks of them, whose values share a block's memory.
+/// Consecutive priced instruments, whole blocks of them, whose values share a block's memory. Where
+/// a superblock ends inside, the slab's lists are in parts.
 struct Slab {
   std::uint32_t first_instrument, instrument_count;
+  std::uint32_t part_begin, part_end;
+  std::uint32_t ends_superblock;  ///< the last part does; the others always do
+  std::uint32_t has_sums;         ///< a superblock ended before: its sum is carried in
 };
 
 /// Lists of the groups that are summed one by one.
@@ -26,14 +39,17 @@ struct SlabLists {
   std::vector<Slab> slabs;
   std::vector<std::uint32_t> groups;  ///< most holdings first, so that the last to finish are short
   std::vector<HoldingPair> pairs;     ///< and one more, so that reading ahead stays inside
-  std::vector<std::uint64_t> begin;   ///< slab-major, groups.size() + 1 per slab
+  std::vector<std::uint32_t> begin;   ///< part-major, groups.size() + 1 per part
+
+  std::uint32_t part_count() const { return slabs.back().part_end; }
 };
 
 /// Cuts the priced instruments where blocks end, at most `row_capacity` (>= 32) to a slab.
 std::vector<Slab> cut_slabs(const Plan& plan, std::uint32_t row_capacity);
 
+/// Rows of values are `row_bytes` apart.
 SlabLists make_slab_lists(const Plan& plan, const std::vector<std::uint32_t>& groups,
-                          std::vector<Slab> slabs);
+                          std::vector<Slab> slabs, std::uint32_t row_bytes);
 
 /// Groups that hold nearly everything, this many to a bundle, summed from one read of each value.
 inline constexpr std::uint32_t dense_group_count = 8;

@@ -34,15 +34,14 @@ Simulation::Simulation(const Plan& plan, std::uint64_t path_count, const DeviceL
   std::vector<std::uint32_t> others;
   dense_ = make_dense_lists(plan, others);
   choose_shape(limits, tuning);
-  const std::uint32_t rows =
-      shape_.aggregate.shared_bytes / (128 * shape_.aggregate.lane_path_count);
+  const std::uint32_t shared_bytes = shape_.aggregate.shared_bytes;
+  row_bytes_ = shared_bytes ? 128 * shape_.aggregate.lane_path_count : 128;
+  const auto all = static_cast<std::uint32_t>(plan.instruments.size());
   lists_ = make_slab_lists(
-      plan, others,
-      shape_.aggregate.shared_bytes
-          ? cut_slabs(plan, rows)
-          : std::vector<Slab>{{0, static_cast<std::uint32_t>(plan.instruments.size())}});
+      plan, others, cut_slabs(plan, shared_bytes ? shared_bytes / row_bytes_ : std::max(all, 32u)),
+      row_bytes_);
   // Enough for any choice of groups: a pass over a few of them has lists of its own.
-  pair_capacity_ = plan.holdings.size() / 2 + plan.groups.size() * lists_.slabs.size() + 1;
+  pair_capacity_ = plan.holdings.size() / 2 + plan.groups.size() * lists_.part_count() + 1;
 
   const std::uint64_t wanted =
       std::uint64_t{limits.processor_count} * 2 * 32 * shape_.aggregate.lane_path_count;
@@ -117,7 +116,7 @@ void Simulation::lay_out(Arena& arena) {
   arena.take(a.linear_cells, plan.linear_cell_count);
   arena.take(a.slabs, lists_.slabs.size());
   arena.take(a.pairs, pair_capacity_);
-  arena.take(a.begin, lists_.slabs.size() * (groups + 1));
+  arena.take(a.begin, lists_.part_count() * (groups + 1));
   arena.take(a.groups, groups);
   arena.take(a.bundles, dense_.bundles.size());
   arena.take(a.dense_instruments, dense_.instruments.size());
@@ -302,7 +301,7 @@ void Simulation::redo_missing(PathRange range, const Stream& stream) {
   stream.wait("missing tails");
   for (std::uint32_t g = 0; g < is_missing.size(); ++g)
     if (is_missing[g]) again.push_back(g);
-  lists_ = make_slab_lists(plan_, again, lists_.slabs);
+  lists_ = make_slab_lists(plan_, again, lists_.slabs, row_bytes_);
   upload_lists(lists_, stream);
   const auto count = static_cast<std::uint32_t>(again.size());
   upload(arrays_.redone, again.data(), again.size(), stream, "missing tails");

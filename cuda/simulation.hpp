@@ -37,7 +37,7 @@ struct DeviceArrays {
   core::LinearCell* linear_cells;
   Slab* slabs;
   HoldingPair* pairs;
-  std::uint64_t* begin;
+  std::uint32_t* begin;
   std::uint32_t* groups;
   DenseLists::Bundle* bundles;
   std::uint32_t* dense_instruments;
@@ -93,6 +93,7 @@ class Simulation {
   const core::PlanArrays host_arrays_;
   const double rank_scale_;
   WorkShape shape_;
+  std::uint32_t row_bytes_ = 0;  ///< between rows of values, in the lists
   SlabLists lists_;
   DenseLists dense_;
   std::uint64_t pair_capacity_ = 0;
