@@ -101,7 +101,7 @@ struct TileValues {
   const float* begin;  ///< the lane's first path in the slab's first row
   std::size_t stride;
   __device__ __forceinline__ Values<paths> of(const ListedHolding& holding) const {
-    return load<paths>(begin + holding.place / 128 * stride);
+    return load<paths>(begin + (holding.place & ListedHolding::offset_mask) / 128 * stride);
   }
 };
 
@@ -111,7 +111,7 @@ __device__ __forceinline__ void add_holding(Sums<paths>& sums, const ListedHoldi
   const Values<paths> x = values.of(holding);
 #pragma unroll
   for (int v = 0; v < paths; ++v) sums.block[v] = core::fma(holding.weight, x.of[v], sums.block[v]);
-  end_block_if(sums, holding.place & ListedHolding::last_of_block);
+  end_block_if(sums, static_cast<std::int32_t>(holding.place) < 0);
 }
 
 __device__ __forceinline__ bool is_finite(float loss) { return core::abs(loss) <= FLT_MAX; }
@@ -219,13 +219,13 @@ __device__ __forceinline__ void aggregate_group(const AggregateArguments& argume
   for (std::uint32_t part = slab.part_begin; part < slab.part_end; ++part) {
     const std::uint32_t* const begin =
         arguments.begin + std::size_t{part} * (arguments.group_count + 1) + g;
-    std::uint32_t pair = begin[0];
-    const std::uint32_t end = begin[1];
+    const HoldingPair* pair = arguments.pairs + begin[0];
+    const HoldingPair* const end = arguments.pairs + begin[1];
     // The next pair is on its way while this one is added; one beyond the last exists.
-    HoldingPair next = arguments.pairs[pair];
+    HoldingPair next = *pair;
     while (pair != end) {
       const HoldingPair now = next;
-      next = arguments.pairs[++pair];
+      next = *++pair;
       add_holding(sums, now.first, values);
       add_holding(sums, now.second, values);
     }

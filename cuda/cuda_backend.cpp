@@ -15,10 +15,10 @@ class CudaBackend final : public Backend {
   CudaBackend(CudaDevice device, const CudaTuning& tuning)
       : device_(std::move(device)), tuning_(tuning) {}
 
-  BackendDescription describe(const Plan& plan) const override {
-    const cuda::Simulation simulation = sized(plan, plan.path_count, false);
+  /// The tile is the last simulation's, which depends on the memory that was free.
+  BackendDescription describe(const Plan&) const override {
     return {"cuda", fmt::format("{} (CUDA device {})", device_.name, device_.number),
-            fmt::format("sm_{}", device_.compute_capability), 0, simulation.shape().stride};
+            fmt::format("sm_{}", device_.compute_capability), 0, tile_path_count_};
   }
 
   std::uint64_t bytes_needed(const Plan& plan) const override {
@@ -30,6 +30,7 @@ class CudaBackend final : public Backend {
     return on_device(range, [&] {
       cuda::Simulation simulation = sized(plan, range.end - range.begin, false);
       require_memory(plan, simulation.bytes());
+      tile_path_count_ = simulation.shape().stride;
       simulation.start();
       return simulation.simulate(range, progress);
     });
@@ -76,6 +77,7 @@ class CudaBackend final : public Backend {
 
   CudaDevice device_;
   CudaTuning tuning_;
+  std::uint32_t tile_path_count_ = 0;
 };
 
 }  // namespace

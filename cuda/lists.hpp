@@ -10,10 +10,10 @@
 namespace shortfall::cuda {
 
 /// A holding as the aggregation reads it: where the row of its instrument begins in the slab, in
-/// bytes, a multiple of 128; and in bit 0 whether it is the group's last of a block.
+/// bytes, a multiple of 128; and in the sign bit whether it is the group's last of a block.
 struct ListedHolding {
-  static constexpr std::uint32_t last_of_block = 1;
-  static constexpr std::uint32_t offset_mask = ~127u;
+  static constexpr std::uint32_t last_of_block = 0x80000000u;
+  static constexpr std::uint32_t offset_mask = 0x7fffff80u;
   std::uint32_t place;
   float weight;
 };

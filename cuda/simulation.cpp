@@ -58,12 +58,14 @@ Simulation::Simulation(const Plan& plan, std::uint64_t path_count, const DeviceL
     shape_.stride = rounded_up(shape_.stride / 2);
 }
 
-/// Wavefronts of the memory pipe per 32 paths: of the lists and values, and of the carry.
+/// Instructions that a warp issues per 32 paths, from the compiled loop (bench/cuda_model.py): three
+/// per holding and path of a lane, five besides; about 60 whenever a group meets a slab. A carry
+/// counts by its bytes, 3.6 of which an H100's memory moves while a processor issues one.
 std::uint64_t Simulation::shape_cost(std::uint32_t lane_path_count,
                                      std::uint32_t slab_count) const {
-  const std::uint64_t paths = lane_path_count;
-  return plan_.holdings.size() * (1 + 2 * paths) / paths +
-         plan_.groups.size() * (slab_count - 1) * 12;
+  const std::uint64_t paths = lane_path_count, groups = plan_.groups.size();
+  return plan_.holdings.size() * (5 + 3 * paths) / paths + groups * slab_count * 60 / paths +
+         groups * (slab_count - 1) * 142;
 }
 
 void Simulation::choose_shape(const DeviceLimits& limits, const CudaTuning& tuning) {

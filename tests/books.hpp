@@ -28,6 +28,7 @@ struct MemoryBook {
   explicit MemoryBook(std::uint64_t path_count = 10'000) {
     config.as_of = 1'767'225'600;  // 2026-01-01T00:00:00Z
     config.risk.path_count = path_count;
+    config.compute.backend = BackendChoice::cpu;
     config.compute.thread_count = 1;
   }
 
