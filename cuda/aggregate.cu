@@ -1,11 +1,11 @@
 // Account sums and the filter of their losses: the kernel that matters.
 //
 // Per position and path: one fused multiply-add, and 4 bytes of an instrument's value from shared
-// memory; per position and warp 8 bytes of list, read as 16 for two. With L paths per thread a pair
-// of positions costs a warp 1 + 2 L wavefronts of the memory pipe (128 bytes each) for 64 L
-// multiply-adds: that pipe is the bound, 5/4 wavefronts per 32 position-paths at L = 2. Sums of
-// blocks, which are short, add about 2 instructions per position. Between slabs 24 bytes per group
-// and path go to the carry and come back.
+// memory; per position and warp 8 bytes of list, read as 16 for two. With L paths per thread a
+// position costs a warp 5 + 3 L instructions (multiply-add; select and addition where a block ends)
+// and 1/2 + L wavefronts of the memory pipe (128 bytes each) for 32 L position-paths. At L = 2 both
+// take about the same time, and one of them is the bound. Between slabs 4 to 12 bytes per group and
+// path go to the carry, which is memory, and come back.
 #include <cfloat>
 
 #include "checked.hpp"
@@ -18,7 +18,8 @@ namespace {
 constexpr std::uint32_t all_lanes = 0xffffffffu;
 
 /// The order of additions is the contract's (core/plan_arrays.hpp): a chain of fma within a block,
-/// blocks added to their superblock, superblocks by TwoSum. Adding zero changes nothing.
+/// blocks added to their superblock, superblocks by TwoSum. Adding zero changes nothing; the first
+/// superblock added to zero loses nothing.
 template <int paths>
 struct Sums {
   float block[paths], superblock[paths], sum[paths], lost[paths];
@@ -146,12 +147,16 @@ __device__ __forceinline__ void filter(const TailBuffers& tails, const TilePaths
 #pragma unroll
   for (int v = 0; v < paths; ++v) loss[v] = 0.0f - (sums.sum[v] + sums.lost[v]);  // never -0
   if (losses) store(losses + std::size_t{group} * tile.stride + column, loss);
+  // A floor of 0 has a NaN for a loss: nothing is less.
+  bool is_plain = true;
+#pragma unroll
+  for (int v = 0; v < paths; ++v) is_plain = is_plain && loss[v] < least && loss[v] >= -FLT_MAX;
+  if (__all_sync(all_lanes, is_plain)) return;
 #pragma unroll
   for (int v = 0; v < paths; ++v) {
     const std::uint32_t p = column + static_cast<std::uint32_t>(v);
     const std::uint64_t path = tile.first_path + p;
     const bool is_valid = p < tile.path_count;
-    // A floor of 0 has a NaN for a loss: nothing is less.
     bool is_candidate = is_valid && !(loss[v] < least);
     if (is_valid && !is_finite(loss[v])) {
       atomicMin(tails.bad_path, static_cast<unsigned long long>(path));
@@ -181,41 +186,42 @@ __device__ __forceinline__ void load_slab(const AggregateArguments& arguments, c
 template <int paths>
 __device__ __forceinline__ float* carry_of(const AggregateArguments& arguments, std::uint32_t g) {
   constexpr std::size_t width = 32 * paths;
-  return arguments.carry + ((std::size_t{blockIdx.x} * arguments.group_count + g) * 3) * width +
+  const std::size_t block = blockIdx.y * gridDim.x + blockIdx.x;
+  return arguments.carry + (block * arguments.group_count + g) * 3 * width +
          threadIdx.x % 32 * paths;
 }
 
 template <int paths>
-__device__ __forceinline__ void take_up(Sums<paths>& sums, const float* carry, bool has_sums) {
+__device__ __forceinline__ void take_up(Sums<paths>& sums, const float* carry, std::uint32_t rows) {
   constexpr std::size_t width = 32 * paths;
   const auto row = [&](int r, float(&to)[paths]) {
     const Values<paths> from = load<paths>(carry + r * width);
 #pragma unroll
     for (int v = 0; v < paths; ++v) to[v] = from.of[v];
   };
-  row(0, sums.superblock);
-  if (!has_sums) return;
-  row(1, sums.sum);
-  row(2, sums.lost);
+  if (rows > 0) row(0, sums.superblock);
+  if (rows > 1) row(1, sums.sum);
+  if (rows > 2) row(2, sums.lost);
 }
 
 template <int paths>
-__device__ __forceinline__ void put_down(const Sums<paths>& sums, float* carry, bool has_sums) {
+__device__ __forceinline__ void put_down(const Sums<paths>& sums, float* carry,
+                                         std::uint32_t rows) {
   constexpr std::size_t width = 32 * paths;
   store(carry, sums.superblock);
-  if (!has_sums) return;
-  store(carry + width, sums.sum);
-  store(carry + 2 * width, sums.lost);
+  if (rows > 1) store(carry + width, sums.sum);
+  if (rows > 2) store(carry + 2 * width, sums.lost);
 }
 
 /// One warp, one group, the paths of one column, the holdings of one slab.
 template <int paths, class Source>
 __device__ __forceinline__ void aggregate_group(const AggregateArguments& arguments,
-                                                std::uint32_t s, const Slab& slab, std::uint32_t g,
-                                                std::uint32_t column, const Source& values) {
+                                                const Slab& slab, std::uint32_t rows_after,
+                                                std::uint32_t g, std::uint32_t column,
+                                                const Source& values) {
   Sums<paths> sums;
   clear(sums);
-  if (s > 0) take_up(sums, carry_of<paths>(arguments, g), slab.has_sums);
+  take_up(sums, carry_of<paths>(arguments, g), carried_rows(slab));
   for (std::uint32_t part = slab.part_begin; part < slab.part_end; ++part) {
     const std::uint32_t* const begin =
         arguments.begin + std::size_t{part} * (arguments.group_count + 1) + g;
@@ -231,11 +237,10 @@ __device__ __forceinline__ void aggregate_group(const AggregateArguments& argume
     }
     if (part + 1 < slab.part_end || slab.ends_superblock) end_superblock(sums);
   }
-  if (s + 1 == arguments.slab_count)
+  if (rows_after == 0)
     filter(arguments.tails, arguments.paths, arguments.losses, arguments.groups[g], column, sums);
   else
-    put_down(sums, carry_of<paths>(arguments, g),
-             slab.has_sums || slab.ends_superblock || slab.part_end - slab.part_begin > 1);
+    put_down(sums, carry_of<paths>(arguments, g), rows_after);
 }
 
 /// A block of threads takes a column of the tile, brings a slab of it to shared memory, and its
@@ -245,12 +250,16 @@ template <int paths, bool is_shared>
 __global__ void __launch_bounds__(1024) aggregate(AggregateArguments arguments) {
   extern __shared__ float4 slab_memory[];
   constexpr std::uint32_t width = 32 * paths;
-  const std::uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+  const std::uint32_t lane = threadIdx.x % 32;
+  const std::uint32_t warps = blockDim.x / 32 * gridDim.y;
+  const std::uint32_t warp = blockDim.x / 32 * blockIdx.y + threadIdx.x / 32;
   const std::uint32_t columns = padded_count(arguments.paths) / width;
   for (std::uint32_t c = blockIdx.x; c < columns; c += gridDim.x) {
     const std::uint32_t column = c * width + lane * paths;
     for (std::uint32_t s = 0; s < arguments.slab_count; ++s) {
       const Slab slab = arguments.slabs[s];
+      const std::uint32_t rows_after =
+          s + 1 < arguments.slab_count ? carried_rows(arguments.slabs[s + 1]) : 0;
       if constexpr (is_shared) {
         __syncthreads();  // everyone is done with the slab before
         load_slab<paths>(arguments, slab, c * width, reinterpret_cast<float*>(slab_memory));
@@ -258,13 +267,13 @@ __global__ void __launch_bounds__(1024) aggregate(AggregateArguments arguments) 
         const SlabValues<paths> values{reinterpret_cast<const char*>(slab_memory),
                                        lane * paths * static_cast<std::uint32_t>(sizeof(float))};
         for (std::uint32_t g = warp; g < arguments.group_count; g += warps)
-          aggregate_group<paths>(arguments, s, slab, g, column, values);
+          aggregate_group<paths>(arguments, slab, rows_after, g, column, values);
       } else {
         const std::size_t stride = arguments.paths.stride;
         const TileValues<paths> values{arguments.values + slab.first_instrument * stride + column,
                                        stride};
         for (std::uint32_t g = warp; g < arguments.group_count; g += warps)
-          aggregate_group<paths>(arguments, s, slab, g, column, values);
+          aggregate_group<paths>(arguments, slab, rows_after, g, column, values);
       }
     }
   }
@@ -343,7 +352,9 @@ void launch_aggregate(const AggregateArguments& arguments, const AggregateShape&
   if (arguments.group_count == 0) return;
   const std::uint32_t columns = padded_count(arguments.paths) / (32 * shape.lane_path_count);
   const std::uint32_t blocks = columns < shape.block_count ? columns : shape.block_count;
-  kernel_of(shape)<<<blocks, shape.thread_count, shape.shared_bytes, stream>>>(arguments);
+  // A short tile has few columns: several blocks then share the groups of each.
+  const dim3 grid(blocks, shape.block_count / blocks);
+  kernel_of(shape)<<<grid, shape.thread_count, shape.shared_bytes, stream>>>(arguments);
   check_launch("aggregate");
 }
 

@@ -90,9 +90,9 @@ std::vector<Slab> cut_slabs(const Plan& plan, std::uint32_t row_capacity) {
     if (!(ends & Holding::last_of_block)) continue;
     if (i + 1 - slab.first_instrument > row_capacity) {
       finish(parts_at_end);
-      const bool has_sums =
-          slab.has_sums || slab.ends_superblock || slab.part_end - slab.part_begin > 1;
-      slab = {end, 0, parts_at_end, parts_at_end + 1, 0, has_sums};
+      const std::uint32_t ended =
+          slab.sums_before + slab.part_end - slab.part_begin - (slab.ends_superblock ? 0 : 1);
+      slab = {end, 0, parts_at_end, parts_at_end + 1, 0, std::min(ended, 2u)};
       parts_at_end = slab.part_end;
     } else if (is_end_of_superblock && end > slab.first_instrument) {
       ++parts_at_end;  // this block begins another superblock

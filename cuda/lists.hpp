@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "shortfall/core/portable.hpp"
 #include "shortfall/plan.hpp"
 
 namespace shortfall::cuda {
@@ -31,7 +32,7 @@ struct Slab {
   std::uint32_t first_instrument, instrument_count;
   std::uint32_t part_begin, part_end;
   std::uint32_t ends_superblock;  ///< the last part does; the others always do
-  std::uint32_t has_sums;         ///< a superblock ended before: its sum is carried in
+  std::uint32_t sums_before;      ///< superblocks that ended before, at most 2
 };
 
 /// Lists of the groups that are summed one by one.
@@ -43,6 +44,12 @@ struct SlabLists {
 
   std::uint32_t part_count() const { return slabs.back().part_end; }
 };
+
+/// What a group carries into a slab, rows of a float per path: the superblock so far; from the
+/// first that ended on, the sum; from the second on, what its additions lost.
+SHORTFALL_CORE std::uint32_t carried_rows(const Slab& slab) {
+  return slab.part_begin == 0 ? 0 : 1 + slab.sums_before;
+}
 
 /// Cuts the priced instruments where blocks end, at most `row_capacity` (>= 32) to a slab.
 std::vector<Slab> cut_slabs(const Plan& plan, std::uint32_t row_capacity);

@@ -58,14 +58,17 @@ Simulation::Simulation(const Plan& plan, std::uint64_t path_count, const DeviceL
     shape_.stride = rounded_up(shape_.stride / 2);
 }
 
-/// Instructions that a warp issues per 32 paths, from the compiled loop (bench/cuda_model.py): three
-/// per holding and path of a lane, five besides; about 60 whenever a group meets a slab. A carry
-/// counts by its bytes, 3.6 of which an H100's memory moves while a processor issues one.
+/// Instructions that a warp issues per 32 paths, from the compiled loop (bench/cuda_model.py):
+/// three per holding and path of a lane, five besides; about 60 whenever a group meets a slab. A
+/// carried row counts by its bytes, 3.6 of which an H100's memory moves while a processor issues
+/// one.
 std::uint64_t Simulation::shape_cost(std::uint32_t lane_path_count,
-                                     std::uint32_t slab_count) const {
+                                     const std::vector<Slab>& slabs) const {
   const std::uint64_t paths = lane_path_count, groups = plan_.groups.size();
-  return plan_.holdings.size() * (5 + 3 * paths) / paths + groups * slab_count * 60 / paths +
-         groups * (slab_count - 1) * 142;
+  std::uint64_t rows = 0;
+  for (const Slab& slab : slabs) rows += carried_rows(slab);
+  return plan_.holdings.size() * (5 + 3 * paths) / paths + groups * slabs.size() * 60 / paths +
+         groups * rows * 71;
 }
 
 void Simulation::choose_shape(const DeviceLimits& limits, const CudaTuning& tuning) {
@@ -88,7 +91,7 @@ void Simulation::choose_shape(const DeviceLimits& limits, const CudaTuning& tuni
     std::uint32_t longest = 0;
     const std::vector<Slab> slabs = cut_slabs(plan_, rows);
     for (const Slab& slab : slabs) longest = std::max(longest, slab.instrument_count);
-    const std::uint64_t cost = shape_cost(paths, static_cast<std::uint32_t>(slabs.size()));
+    const std::uint64_t cost = shape_cost(paths, slabs);
     if (cost >= least) continue;
     least = cost;
     shape.lane_path_count = paths;
