@@ -29,8 +29,9 @@ void check_launch(const char* kernel) {
 }
 
 void log_failure(cudaError_t status, const char* call) noexcept {
-  // A lost device fails everything after it; the first error was thrown already.
-  if (status != cudaSuccess)
+  // A lost device fails everything after it: once is enough.
+  static std::atomic<cudaError_t> last_logged{cudaSuccess};
+  if (status != cudaSuccess && last_logged.exchange(status) != status)
     std::fprintf(stderr, "shortfall: %s: %s\n", call, cudaGetErrorString(status));
 }
 

@@ -121,7 +121,8 @@ bool Event::is_done() const {
   call(CallKind::wait, "cudaEventQuery", "progress", [&] {
     const cudaError_t status = cudaEventQuery(event_);
     is_done = status == cudaSuccess;
-    return status == cudaErrorNotReady ? cudaSuccess : status;
+    if (status != cudaErrorNotReady) return status;
+    return cudaGetLastError(), cudaSuccess;  // or the next launch would report it
   });
   return is_done;
 }

@@ -72,6 +72,8 @@ std::uint64_t Simulation::shape_cost(std::uint32_t lane_path_count,
 }
 
 void Simulation::choose_shape(const DeviceLimits& limits, const CudaTuning& tuning) {
+  SHORTFALL_ASSERT(tuning.stream_count <= 2 && tuning.thread_count % 32 == 0 &&
+                   tuning.thread_count <= 1024);
   AggregateShape& shape = shape_.aggregate;
   shape.block_count = limits.processor_count;
   shape.thread_count = tuning.thread_count ? tuning.thread_count : 1024;
@@ -79,14 +81,11 @@ void Simulation::choose_shape(const DeviceLimits& limits, const CudaTuning& tuni
   shape.lane_path_count = tuning.lane_path_count ? tuning.lane_path_count : 2;
   shape.shared_bytes = 0;
   if (!tuning.is_slab_shared) return;
-  // The kernel's own shared variables and the runtime's share of a block.
-  constexpr std::size_t reserved_bytes = 1024;
   std::uint64_t least = ~0ull;
   for (const std::uint32_t paths : {1u, 2u, 4u}) {
     if (tuning.lane_path_count && paths != tuning.lane_path_count) continue;
     const std::size_t row_bytes = 128 * paths;
-    const auto rows =
-        static_cast<std::uint32_t>((limits.shared_memory_bytes - reserved_bytes) / row_bytes);
+    const auto rows = static_cast<std::uint32_t>(limits.shared_memory_bytes / row_bytes);
     if (rows < core::block_instrument_count) continue;
     std::uint32_t longest = 0;
     const std::vector<Slab> slabs = cut_slabs(plan_, rows);
@@ -153,9 +152,10 @@ void Simulation::start() {
   }
   // The product overwrites them, but memory checkers see them read before (beta = 0).
   for (std::uint32_t s = 0; s < shape_.stream_count; ++s)
-    call(CallKind::copy, "cudaMemset", "factor moves", [&] {
-      return cudaMemset(arrays_.tile[s].factors, 0,
-                        sizeof(double) * host_arrays_.factor_count * shape_.stride);
+    call(CallKind::copy, "cudaMemsetAsync", "factor moves", [&] {
+      return cudaMemsetAsync(arrays_.tile[s].factors, 0,
+                             sizeof(double) * host_arrays_.factor_count * shape_.stride,
+                             lanes_[s]->stream);
     });
   if (shape_.aggregate.shared_bytes) prepare_aggregate(shape_.aggregate);
   upload_plan();
