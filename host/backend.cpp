@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "cpu_backend.hpp"
+#include "device_choice.hpp"
 #include "fmt/format.h"
 
 namespace shortfall {
@@ -58,10 +59,45 @@ const CpuLoops& cpu_loops(InstructionSet instruction_set) {
   return *loops;
 }
 
+std::string list_devices(const CudaDevices& found) {
+  std::string list;
+  for (const CudaDevice& device : found.usable)
+    list += fmt::format("{}{} ({})", list.empty() ? "" : ", ", device.number, device.name);
+  return list;
+}
+
+std::vector<int> choose_devices(const ComputeConfig& config, const CudaDevices& found) {
+  if (config.backend == BackendChoice::cpu) return {};
+  if (found.usable.empty()) {
+    if (config.backend == BackendChoice::automatic) return {};
+    throw OperatingError(fmt::format("backend cuda: {}; use --backend cpu or auto", found.reason));
+  }
+  std::vector<int> usable;
+  for (const CudaDevice& device : found.usable) usable.push_back(device.number);
+  if (config.devices.empty()) return usable;
+  for (const int number : config.devices)
+    if (std::find(usable.begin(), usable.end(), number) == usable.end())
+      throw OperatingError(fmt::format("backend cuda: there is no usable device {}; usable: {}",
+                                       number, list_devices(found)));
+  return config.devices;
+}
+
+std::vector<std::unique_ptr<Backend>> make_backends(const ComputeConfig& config) {
+  constexpr std::uint32_t cuda_tile_step = 128;
+  CudaTuning tuning;
+  tuning.tile_path_count =
+      (config.tile_path_count + cuda_tile_step - 1) / cuda_tile_step * cuda_tile_step;
+  const bool may_use_cuda = config.backend != BackendChoice::cpu;
+  std::vector<std::unique_ptr<Backend>> backends;
+  for (const int device :
+       choose_devices(config, may_use_cuda ? find_cuda_devices() : CudaDevices()))
+    backends.push_back(make_cuda_backend(device, tuning));
+  if (backends.empty()) backends.push_back(make_cpu_backend(config));
+  return backends;
+}
+
 std::unique_ptr<Backend> make_backend(const ComputeConfig& config) {
-  if (config.backend == BackendChoice::cuda)
-    throw OperatingError("backend cuda: this build has no CUDA backend; use --backend cpu or auto");
-  return make_cpu_backend(config);
+  return std::move(make_backends(config).front());
 }
 
 Tails merge(const Plan& plan, const Tails& a, const Tails& b) {

@@ -1,4 +1,4 @@
-// The program: `shortfall run`, `check`, `generate`, `info`.
+// The program: `shortfall run`, `check`, `generate`, `selftest`, `info`.
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <csignal>
@@ -6,7 +6,6 @@
 
 #include "fmt/format.h"
 #include "generate.hpp"
-#include "machine.hpp"
 #include "shortfall/shortfall.hpp"
 #include "terminal.hpp"
 
@@ -145,14 +144,43 @@ void add_generate(CLI::App& app, GenerateArguments& arguments) {
   });
 }
 
-std::string describe_program() {
-  std::string sets;
-  for (const InstructionSet set : usable_instruction_sets())
-    sets += fmt::format("{}{}", sets.empty() ? "" : " ", to_string(set));
-  return fmt::format(
-      "shortfall {}\nprocessor        {} ({} cores)\ninstruction sets {}\nCUDA             not in "
-      "this build\n",
-      version(), processor_name(), usable_cores(), sets);
+struct SelftestOptions {
+  std::string backend;
+  std::optional<std::uint32_t> device;
+};
+
+void selftest_command(const SelftestOptions& options) {
+  ComputeConfig compute;
+  compute.backend = parse_backend(options.backend);
+  if (options.device) {
+    compute.devices = {static_cast<int>(*options.device)};
+    if (options.backend.empty()) compute.backend = BackendChoice::cuda;
+  }
+  print(describe_program());
+  bool is_equal = true;
+  for (const std::unique_ptr<Backend>& backend : make_backends(compute)) {
+    const SelftestResult result = selftest(*backend);
+    print(format_selftest(result));
+    is_equal = is_equal && result.is_equal();
+  }
+  if (!is_equal)
+    throw OperatingError(
+        "a stage differs from what this release computes everywhere else: margins of that backend "
+        "are not to be trusted; please report it with all of this output");
+}
+
+void add_selftest(CLI::App& app, SelftestOptions& options) {
+  CLI::App* const selftest = app.add_subcommand(
+      "selftest",
+      "Computes a built-in book and prints a hash per stage, which is the same on every\n"
+      "machine, backend and device. Exit status 1 where one differs.");
+  selftest->add_option("--backend", options.backend, "auto (the default), cpu or cuda")
+      ->type_name("B")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  selftest->add_option("--device", options.device, "CUDA device by number; without it, all of them")
+      ->type_name("N")
+      ->check(number & CLI::Range(0, 1023));
+  selftest->callback([&options] { selftest_command(options); });
 }
 
 int run_program(int argc, char** argv) {
@@ -169,16 +197,18 @@ int run_program(int argc, char** argv) {
   RunOptions run_options;
   std::string check_config;
   GenerateArguments generate_arguments;
+  SelftestOptions selftest_options;
   add_run(app, run_options);
   add_check(app, check_config);
   add_generate(app, generate_arguments);
+  add_selftest(app, selftest_options);
   app.add_subcommand("info", "Prints the version, instruction sets, CUDA build and devices.")
       ->callback([] { print(describe_program()); });
   try {
     app.parse(argc, argv);
   } catch (const CLI::RequiredError& error) {
     if (argc < 2 || !app.get_subcommands().empty()) return app.exit(error), exit_bad_input;
-    std::fputs(fmt::format("unknown command \"{}\": use run, check, generate or info\n"
+    std::fputs(fmt::format("unknown command \"{}\": use run, check, generate, selftest or info\n"
                            "Run with --help for more information.\n",
                            argv[1])
                    .c_str(),

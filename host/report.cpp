@@ -1,5 +1,6 @@
 #include "shortfall/report.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
@@ -81,16 +82,34 @@ nlohmann::ordered_json input_hashes(const RunConfig& c) {
   return j;
 }
 
+/// Instruction set and threads only where the backend has any.
+nlohmann::ordered_json backend_fields(const BackendDescription& backend) {
+  nlohmann::ordered_json j = {{"name", backend.name}, {"device", backend.device}};
+  if (!backend.instruction_set.empty()) j["instruction_set"] = backend.instruction_set;
+  if (backend.thread_count != 0) j["threads"] = backend.thread_count;
+  j["tile_paths"] = backend.tile_path_count;
+  return j;
+}
+
+/// The first share's backend in the fields that a reader of one backend expects, then every share.
+nlohmann::ordered_json what_ran(const RunRecord& r) {
+  nlohmann::ordered_json j = backend_fields(r.shares.front().backend);
+  if (ran_on_cuda(r)) j["contract"] = cuda_contract;
+  for (const PathShare& share : r.shares) {
+    nlohmann::ordered_json part = {{"first_path", share.paths.begin},
+                                   {"paths", share.paths.end - share.paths.begin}};
+    part.update(backend_fields(share.backend));
+    j["shares"].push_back(part);
+  }
+  return j;
+}
+
 std::string format_record(const RunRecord& r, const std::string& margins) {
   nlohmann::ordered_json j;
   j["format_version"] = 1;
   j["program"] = "shortfall";
   j["version"] = version();
-  j["backend"] = {{"name", r.backend.name},
-                  {"device", r.backend.device},
-                  {"instruction_set", r.backend.instruction_set},
-                  {"threads", r.backend.thread_count},
-                  {"tile_paths", r.backend.tile_path_count}};
+  j["backend"] = what_ran(r);
   j["seed"] = r.config.risk.seed;
   j["paths"] = r.config.risk.path_count;
   if (r.config.model.distribution == Distribution::student_t) j["tail_floor"] = r.tail_floor;
@@ -113,6 +132,11 @@ std::string format_record(const RunRecord& r, const std::string& margins) {
 }  // namespace
 
 const char* version() { return SHORTFALL_VERSION; }
+
+bool ran_on_cuda(const RunRecord& record) {
+  return std::any_of(record.shares.begin(), record.shares.end(),
+                     [](const PathShare& share) { return share.backend.name == "cuda"; });
+}
 
 std::string format_margins(const std::vector<AccountMargin>& margins) {
   std::string out =

@@ -9,6 +9,8 @@
 #include <Eigen/Eigenvalues>
 
 #include "fmt/format.h"
+#include "machine.hpp"
+#include "shortfall/cuda.hpp"
 
 namespace shortfall {
 namespace {
@@ -80,6 +82,32 @@ std::string describe_covariance(const Covariance& covariance) {
                      values[0] / std::max(values[n - 1], 1e-300), count, n);
 }
 
+std::string counted(std::uint64_t count, const char* noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+/// "cpu, Intel Xeon, avx512, 2 threads, tiles of 256 paths".
+std::string format_backend(const BackendDescription& backend) {
+  std::string out = backend.name + ", " + backend.device;
+  if (!backend.instruction_set.empty()) out += ", " + backend.instruction_set;
+  if (backend.thread_count != 0) out += ", " + counted(backend.thread_count, "thread");
+  return out + fmt::format(", tiles of {} paths", backend.tile_path_count);
+}
+
+/// What ran, a line per share of the paths.
+std::string format_shares(const RunRecord& record) {
+  std::string out;
+  for (const PathShare& share : record.shares) {
+    out += "ran on " + format_backend(share.backend);
+    if (record.shares.size() > 1)
+      out += fmt::format(": paths {} to {}", with_separators(share.paths.begin),
+                         with_separators(share.paths.end - 1));
+    out += '\n';
+  }
+  if (ran_on_cuda(record)) out += fmt::format("{}\n", cuda_contract);
+  return out;
+}
+
 }  // namespace
 
 ProgressBar::ProgressBar(std::uint64_t path_count, bool is_quiet)
@@ -140,11 +168,11 @@ std::string format_summary(const RunResult& result, const std::string& directory
                               static_cast<double>(record.instrument_count);
   out += fmt::format(
       "\n{} paths x {} instruments in {:.2f} s: {:.0f} million revaluations/s "
-      "({}, {} thread{}; load and plan {:.0f} ms)\n",
+      "(load and plan {:.0f} ms)\n",
       with_separators(record.config.risk.path_count), with_separators(record.instrument_count),
-      seconds, revaluations / seconds * 1e-6, record.backend.instruction_set,
-      record.backend.thread_count, record.backend.thread_count == 1 ? "" : "s",
+      seconds, revaluations / seconds * 1e-6,
       1e3 * (seconds_of(record, "load") + seconds_of(record, "plan")));
+  out += format_shares(record);
   for (const std::string& warning : record.warnings) out += "warning: " + warning + "\n";
   out += fmt::format("results: {0}/margin.csv, {0}/run.json\n", directory);
   return out;
@@ -174,11 +202,10 @@ std::string format_duration(double seconds) {
 }
 
 std::string describe_run(const RunConfig& config) {
-  const std::unique_ptr<Backend> backend = make_backend(config.compute);
+  const std::vector<std::unique_ptr<Backend>> backends = make_backends(config.compute);
   const RunInputs inputs = load_inputs(config);
   Plan plan = build_plan(config, inputs);
   const Book& book = inputs.book;
-  const BackendDescription chosen = backend->describe(plan);
   std::string out = fmt::format("{}: valid\n", config.file.string());
   const auto line = [&](const char* name, const std::string& text) {
     out += fmt::format("  {:<15} {}\n", name, text);
@@ -198,12 +225,46 @@ std::string describe_run(const RunConfig& config) {
   line("paths", fmt::format("{} (seed {}), {:.6g} in the tail at {}", plan.path_count, plan.seed,
                             plan.tail.k, plan.confidence_level));
   line("plan", plan.hash);
-  line("backend", fmt::format("{}, {}, {} threads, tiles of {} paths", chosen.name,
-                              chosen.instruction_set, chosen.thread_count, chosen.tile_path_count));
-  line("memory", format_bytes(static_cast<double>(backend->bytes_needed(plan))));
+  for (const std::unique_ptr<Backend>& backend : backends) {
+    const BackendDescription chosen = backend->describe(plan);
+    line("backend", format_backend(chosen));
+    line(chosen.name == "cuda" ? "device memory" : "memory",
+         format_bytes(static_cast<double>(backend->bytes_needed(plan))));
+  }
   for (const std::string& warning : plan.model.warnings) line("warning", warning);
   line("estimated time",
-       format_duration(estimated_seconds(std::move(plan), config.risk.confidence_level, *backend)));
+       format_duration(
+           estimated_seconds(std::move(plan), config.risk.confidence_level, *backends.front()) /
+           static_cast<double>(backends.size())));
+  return out;
+}
+
+std::string describe_program() {
+  std::string out = fmt::format("shortfall {}\n", version());
+  const auto line = [&](const std::string& name, const std::string& text) {
+    out += fmt::format("{:<16} {}\n", name, text);
+  };
+  line("processor", fmt::format("{} ({})", processor_name(), counted(usable_cores(), "core")));
+  std::string sets;
+  for (const InstructionSet set : usable_instruction_sets())
+    sets += fmt::format("{}{}", sets.empty() ? "" : " ", to_string(set));
+  line("instruction sets", sets);
+  line("CUDA build", cuda_build());
+  const CudaDevices devices = find_cuda_devices();
+  for (const CudaDevice& device : devices.usable)
+    line(fmt::format("device {}", device.number),
+         fmt::format("{}, compute capability {}.{}, {}", device.name,
+                     device.compute_capability / 10, device.compute_capability % 10,
+                     format_bytes(static_cast<double>(device.memory_bytes))));
+  if (devices.usable.empty()) line("CUDA devices", "none: " + devices.reason);
+  return out;
+}
+
+std::string format_selftest(const SelftestResult& result) {
+  std::string out = "\n" + format_backend(result.backend) + "\n";
+  for (const SelftestStage& stage : result.stages)
+    out += fmt::format("  {:<11} {}  {}\n", stage.name, stage.hash,
+                       stage.is_equal() ? "ok" : "DIFFERS from " + stage.expected_hash);
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "shortfall/scheduler.hpp"
+#include "shortfall/selftest.hpp"
 
 namespace shortfall {
 
@@ -31,6 +32,12 @@ std::string format_summary(const RunResult& result, const std::string& directory
 /// Loads everything, builds the plan, and says what the run would do. The time is extrapolated from
 /// the first few thousand paths, which it simulates.
 std::string describe_run(const RunConfig& config);
+
+/// What this program is and what it can run on.
+std::string describe_program();
+
+/// A line per stage: its hash, and whether that is the one expected.
+std::string format_selftest(const SelftestResult& result);
 
 /// 1234567.5 as "1,234,568"; bytes as "12.3 MB"; seconds as "1 min 5 s".
 std::string format_usd(double usd);

@@ -78,6 +78,7 @@ class Help(ProgramTest):
         "check": [],
         "generate": ["--preset", "--instruments", "--accounts", "--underlyings", "--factors",
                      "--seed", "--out"],
+        "selftest": ["--backend", "--device"],
         "info": [],
     }
 
@@ -128,6 +129,8 @@ class CommandLine(ProgramTest):
             (["generate"], "--out"),
             (["generate", "--preset", "nothing", "--out", "out"], "nothing"),
             (["generate", "--instruments", "-1", "--out", "out"], "instruments"),
+            (["selftest", "--backend", "foo"], "foo"),
+            *((["selftest", "--device", value], "--device") for value in ["-1", "x", "1024", ""]),
             (["info", "extra"], "extra"),
         ]
         for arguments, fragment in rows:
@@ -135,12 +138,75 @@ class CommandLine(ProgramTest):
                 self.assert_refused(self.shortfall(*arguments), 2, fragment)
                 self.assertEqual(list(self.work.iterdir()), [], "something was written")
 
+
+class Devices(ProgramTest):
+    """What the program does about CUDA on a machine that has no device, or not that one."""
+
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+
+    def config(self, **compute):
+        """The demonstration's configuration with a [compute] table."""
+        shutil.copytree(DEMO, self.work / "book", dirs_exist_ok=True)
+        file = self.work / "book" / "run.toml"
+        lines = [f"{key} = {json.dumps(value)}" for key, value in compute.items()]
+        file.write_text("\n".join([CONFIG.read_text(), "[compute]", *lines, ""]))
+        return file
+
+    def run_config(self, file, *arguments):
+        return self.shortfall("run", file, "--out", self.out, "--paths", 2000, *arguments,
+                              env=self.hidden)
+
     def test_cuda_without_a_device(self):
-        hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-        done = self.run_demo("--backend", "cuda", env=hidden)
-        self.assert_refused(done, 1)
-        self.assertIn("cuda", done.stderr.lower())
+        """Never a silent fallback, not even where `fallback` allows the CPU to take over."""
+        rows = [
+            self.run_demo("--backend", "cuda", env=self.hidden),
+            self.run_config(self.config(backend="cuda")),
+            self.run_config(self.config(backend="cuda", devices=[1023])),
+            self.run_config(self.config(backend="cuda", fallback="cpu")),
+            self.shortfall("check", self.config(backend="cuda"), env=self.hidden),
+            self.shortfall("selftest", "--backend", "cuda", env=self.hidden),
+            self.shortfall("selftest", "--device", 1023, env=self.hidden),
+        ]
+        for done in rows:
+            self.assert_refused(done, 1, "backend cuda: ", "; use --backend cpu or auto")
+            # The reason is between the two: no device, no driver, or no such build.
+            self.assertRegex(done.stderr, "CUDA (device|driver|backend)|NVIDIA")
         self.assertFalse(self.out.exists())
+
+    def test_device_that_does_not_exist(self):
+        """1023 is on no machine; which words say so depends on whether any device is."""
+        done = self.shortfall("selftest", "--device", 1023)
+        self.assert_refused(done, 1, "backend cuda: ")
+
+    def test_auto_without_a_device_is_the_cpu(self):
+        for file in [self.config(), self.config(devices=[3]), self.config(backend="auto")]:
+            done = self.run_config(file)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            backend = json.loads((self.out / "run.json").read_text())["backend"]
+            self.assertEqual(backend["name"], "cpu")
+            self.assertEqual([share["paths"] for share in backend["shares"]], [2000])
+            self.assertNotIn("contract", backend)
+            self.assertIn("ran on cpu, ", done.stdout)
+            self.assertNotIn("CUDA", done.stdout)
+
+    def test_info_says_what_there_is(self):
+        done = self.shortfall("info", env=self.hidden)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"(?m)^CUDA build +\S")
+        self.assertRegex(done.stdout, r"(?m)^CUDA devices +none: \S")
+
+    def test_selftest(self):
+        for backend in ["cpu", "auto"]:
+            done = self.shortfall("selftest", "--backend", backend, env=self.hidden)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn("\ncpu, ", done.stdout)
+            stages = [line.split() for line in done.stdout.splitlines() if line.startswith("  ")]
+            self.assertEqual([stage[0] for stage in stages],
+                             ["plan", "normals", "mixing", "factors", "states", "values", "losses",
+                              "tails", "margin.csv"])
+            for _, digits, verdict in stages:
+                self.assertRegex(digits, "^[0-9a-f]{16}$")
+                self.assertEqual(verdict, "ok")
 
 
 class BadInput(ProgramTest):
@@ -328,7 +394,7 @@ class Check(ProgramTest):
         before = tree(DEMO)
         done = self.shortfall("check", CONFIG)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        for word in ["instruments", "accounts", "factors", "memory", "time"]:
+        for word in ["instruments", "accounts", "factors", "backend", "memory", "time"]:
             self.assertIn(word, done.stdout.lower())
         accounts = {row.split(",")[0] for row in (DEMO / "positions.csv").read_text().split()[1:]}
         self.assertIn(str(len(accounts)), done.stdout)

@@ -244,6 +244,7 @@ std::string failure_of(const std::string& position, std::uint32_t thread_count) 
   book.write("covariance.csv", "factor,BTC.spot,ETH.spot\nBTC.spot,1600,0\nETH.spot,0,1e-4\n");
   RunConfig config = load_config(book.path("run.toml"));
   config.risk.path_count = 10'000;
+  config.compute.backend = BackendChoice::cpu;
   config.compute.thread_count = thread_count;
   try {
     run(config);
@@ -286,7 +287,7 @@ TEST(CpuBackend, OverflowIsBlamedOnTheFirstSuchPath) {
   for (const InstructionSet isa : usable_instruction_sets()) {
     config.compute.instruction_set = isa;
     try {
-      make_backend(config.compute)->simulate(plan, {0, plan.path_count}, {});
+      make_cpu_backend(config.compute)->simulate(plan, {0, plan.path_count}, {});
       ADD_FAILURE() << "no error";
     } catch (const LossError& error) {
       EXPECT_EQ(error.path, first) << to_string(isa);

@@ -12,6 +12,7 @@
 
 #include "fmt/format.h"
 #include "host/sha256.hpp"
+#include "host/terminal.hpp"
 #include "shortfall/shortfall.hpp"
 #include "tests/temporary_book.hpp"
 
@@ -91,6 +92,7 @@ struct Ran {
     config.risk.path_count = 2000;
     config.risk.seed = 9;
     config.model.distribution = Distribution::student_t;
+    config.compute.backend = BackendChoice::cpu;
     config.compute.thread_count = 2;
     config.compute.tile_path_count = 128;
     config.compute.instruction_set = InstructionSet::generic;
@@ -128,6 +130,47 @@ TEST(Report, RunRecordSaysWhatRan) {
   EXPECT_EQ(configuration.at("model").at("tail_floor"), "auto");
   EXPECT_EQ(configuration.at("risk").at("confidence"), 0.99);
   EXPECT_EQ(configuration.at("compute").at("instruction_set"), "generic");
+}
+
+TEST(Report, NamesEveryDeviceThatRan) {
+  Ran ran;
+  ran.write();
+  auto backend = nlohmann::json::parse(read(ran.out / "run.json")).at("backend");
+  EXPECT_FALSE(backend.contains("contract"));
+  ASSERT_EQ(backend.at("shares").size(), 1u);
+  EXPECT_EQ(backend.at("shares")[0].at("instruction_set"), "generic");
+  EXPECT_EQ(backend.at("shares")[0].at("paths"), 2000);
+  std::string summary = format_summary(ran.result, "out");
+  EXPECT_NE(summary.find("ran on cpu, "), std::string::npos) << summary;
+  EXPECT_NE(summary.find(", generic, 2 threads, tiles of 128 paths\n"), std::string::npos);
+  EXPECT_EQ(summary.find("CUDA"), std::string::npos);
+
+  const BackendDescription cpu = ran.result.record.shares[0].backend;
+  const BackendDescription gpu{"cuda", "NVIDIA H100", "sm_90", 0, 4096};
+  ran.result.record.shares = {{{0, 1200}, gpu}, {{1200, 2000}, cpu}};
+  ran.result.record.warnings = {"a device failed"};
+  ran.write();
+  const auto j = nlohmann::json::parse(read(ran.out / "run.json"));
+  EXPECT_EQ(j.at("warnings")[0], "a device failed");
+  backend = j.at("backend");
+  EXPECT_EQ(backend.at("name"), "cuda");
+  EXPECT_EQ(backend.at("device"), "NVIDIA H100");
+  EXPECT_EQ(backend.at("tile_paths"), 4096);
+  EXPECT_EQ(backend.at("contract"), "CUDA: equal under PTX emulation");
+  EXPECT_EQ(backend.at("instruction_set"), "sm_90");
+  EXPECT_FALSE(backend.contains("threads"));
+  ASSERT_EQ(backend.at("shares").size(), 2u);
+  const auto& last = backend.at("shares")[1];
+  EXPECT_EQ(last.at("first_path"), 1200);
+  EXPECT_EQ(last.at("paths"), 800);
+  EXPECT_EQ(last.at("name"), "cpu");
+  EXPECT_EQ(last.at("threads"), 2);
+  summary = format_summary(ran.result, "out");
+  for (const char* line :
+       {"ran on cuda, NVIDIA H100, sm_90, tiles of 4096 paths: paths 0 to 1,199\n",
+        ": paths 1,200 to 1,999\n", "\nCUDA: equal under PTX emulation\n",
+        "warning: a device failed\n"})
+    EXPECT_NE(summary.find(line), std::string::npos) << line << "is not in\n" << summary;
 }
 
 TEST(Report, RunRecordHashesEveryFile) {

@@ -15,17 +15,29 @@ namespace shortfall {
 /// Version of the release.
 const char* version();
 
+/// Some of the paths, and what computed them.
+struct PathShare {
+  PathRange paths;
+  BackendDescription backend;
+};
+
+/// What may be said of results that a GPU computed, until a real device has run the tests.
+inline constexpr const char* cuda_contract = "CUDA: equal under PTX emulation";
+
 /// Everything run.json says.
 struct RunRecord {
   RunConfig config;
   std::string plan_hash;
-  BackendDescription backend;
+  std::vector<PathShare> shares;  ///< of all paths, ascending; at least one
   std::vector<std::pair<std::string, double>> seconds_by_stage;  ///< in the order they ran
   std::vector<std::string> warnings;
   double tail_floor = 0;  ///< student_t only
   std::size_t instrument_count = 0, position_count = 0, account_count = 0, group_count = 0;
   std::uint32_t factor_count = 0;
 };
+
+/// Whether any of the paths were computed on a GPU.
+bool ran_on_cuda(const RunRecord& record);
 
 /// The text of margin.csv: byte-identical for equal inputs, seed and release.
 std::string format_margins(const std::vector<AccountMargin>& margins);

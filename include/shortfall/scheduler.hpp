@@ -2,6 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "shortfall/backend.hpp"
@@ -18,5 +21,24 @@ struct RunResult {
 /// The main job: load, plan, simulate, margin. Writes nothing.
 RunResult run(const RunConfig& config, const Progress& progress = {});
 RunResult run(const std::filesystem::path& config_file);
+
+/// The tails of all paths of a plan, and how they came about.
+struct Simulated {
+  Tails tails;
+  std::vector<PathShare> shares;      ///< ascending
+  std::vector<std::string> warnings;  ///< one per device that failed
+};
+
+/// Makes the backend that takes over where every device failed; empty: nothing does.
+using MakeFallback = std::function<std::unique_ptr<Backend>()>;
+
+/// Simulates all paths, in contiguous parts on all backends at once; at least one backend. The
+/// result does not depend on how many there are. A backend that fails with DeviceError is not used
+/// again: the others redo its paths, or the fallback where none is left, and a warning says so.
+/// Without a fallback that is a DeviceError which names the paths. Any other exception, from a
+/// backend or from `progress`, stops the other backends and is thrown at once; of several
+/// LossErrors that of the lowest path.
+Simulated simulate_on(const std::vector<std::unique_ptr<Backend>>& backends, const Plan& plan,
+                      const Progress& progress, const MakeFallback& make_fallback);
 
 }  // namespace shortfall

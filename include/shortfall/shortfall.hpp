@@ -12,4 +12,5 @@
 #include "shortfall/plan.hpp"
 #include "shortfall/report.hpp"
 #include "shortfall/scheduler.hpp"
+#include "shortfall/selftest.hpp"
 #include "shortfall/trace.hpp"
