@@ -247,7 +247,7 @@ __device__ __forceinline__ void aggregate_group(const AggregateArguments& argume
 /// warps take their groups, the longest lists first; then the next slab. `is_shared` false reads
 /// the tile itself through the caches, for comparison.
 template <int paths, bool is_shared>
-__global__ void __launch_bounds__(1024) aggregate(AggregateArguments arguments) {
+__global__ void __launch_bounds__(1024, 1) aggregate(AggregateArguments arguments) {
   extern __shared__ float4 slab_memory[];
   constexpr std::uint32_t width = 32 * paths;
   const std::uint32_t lane = threadIdx.x % 32;
