@@ -8,7 +8,11 @@
 namespace shortfall {
 namespace {
 
-double gigabytes(std::uint64_t bytes) { return static_cast<double>(bytes) * 1e-9; }
+std::string size_text(std::uint64_t bytes) {
+  const auto size = static_cast<double>(bytes);
+  return bytes < 1'000'000'000 ? fmt::format("{:.1f} MB", size * 1e-6)
+                               : fmt::format("{:.1f} GB", size * 1e-9);
+}
 
 class CudaBackend final : public Backend {
  public:
@@ -55,11 +59,11 @@ class CudaBackend final : public Backend {
     const std::uint64_t free_bytes = cuda::device_limits(device_.number).free_memory_bytes;
     if (bytes <= free_bytes) return;
     throw cuda::CallError(fmt::format(
-        "{} paths of {} instruments with {} margin groups need {:.1f} GB of its memory, {:.1f} GB "
+        "{} paths of {} instruments with {} margin groups need {} of its memory, {} "
         "are free; most of it is for the {} worst paths of each group: use fewer paths, a higher "
         "confidence, more devices, or --backend cpu",
-        plan.path_count, plan.instruments.size(), plan.groups.size(), gigabytes(bytes),
-        gigabytes(free_bytes), plan.tail.count));
+        plan.path_count, plan.instruments.size(), plan.groups.size(), size_text(bytes),
+        size_text(free_bytes), plan.tail.count));
   }
 
   /// Work of this device: a call that fails costs these paths.

@@ -44,6 +44,7 @@ DenseLists::Bundle add_bundle(const Plan& plan, const std::uint32_t* groups, std
 
 /// The first priced instrument beyond the superblock of `first`.
 std::uint32_t end_of_superblock(const Plan& plan, std::uint32_t first) {
+  if (first == plan.listing_places.size()) return first;  // nothing is priced
   const std::uint32_t superblock = plan.listing_places[first] / core::superblock_instrument_count;
   const auto end = std::upper_bound(plan.listing_places.begin() + first, plan.listing_places.end(),
                                     superblock, [](std::uint32_t wanted, std::uint32_t place) {

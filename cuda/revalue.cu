@@ -125,6 +125,7 @@ void launch_mix(const core::PlanArrays& plan, const TilePaths& paths, const doub
 
 void launch_market_states(const core::PlanArrays& plan, const TilePaths& paths,
                           const double* factors, float* states, cudaStream_t stream) {
+  if (plan.state_row_count == 0) return;
   market_states<<<dim3(plan.state_row_count, columns_of(paths, revalue_threads)), revalue_threads,
                   0, stream>>>(plan.state_rows, paths, factors, states);
   check_launch("market_states");
@@ -134,6 +135,7 @@ void launch_revalue(const core::PlanArrays& plan, const TilePaths& paths, const 
                     float* values, cudaStream_t stream) {
   const std::uint32_t cells =
       plan.strike_cell_count + plan.settled_cell_count + plan.linear_cell_count;
+  if (cells == 0) return;
   revalue<<<dim3(cells, columns_of(paths, revalue_threads * paths_per_thread)), revalue_threads, 0,
             stream>>>(plan, paths, states, values);
   check_launch("revalue");

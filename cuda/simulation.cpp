@@ -37,9 +37,10 @@ Simulation::Simulation(const Plan& plan, std::uint64_t path_count, const DeviceL
   const std::uint32_t shared_bytes = shape_.aggregate.shared_bytes;
   row_bytes_ = shared_bytes ? 128 * shape_.aggregate.lane_path_count : 128;
   const auto all = static_cast<std::uint32_t>(plan.instruments.size());
-  lists_ = make_slab_lists(
-      plan, others, cut_slabs(plan, shared_bytes ? shared_bytes / row_bytes_ : std::max(all, 32u)),
-      row_bytes_);
+  lists_ = make_slab_lists(plan, others,
+                           cut_slabs(plan, std::max(shared_bytes ? shared_bytes / row_bytes_ : all,
+                                                    core::block_instrument_count)),
+                           row_bytes_);
   // Enough for any choice of groups: a pass over a few of them has lists of its own.
   pair_capacity_ = plan.holdings.size() / 2 + plan.groups.size() * lists_.part_count() + 1;
 
@@ -238,7 +239,9 @@ void Simulation::run_tiles(PathRange range, std::uint64_t tile_paths, bool has_d
   };
   std::uint32_t lane = 0;
   for (std::uint64_t done = 0; done < path_count;) {
-    const std::uint64_t next = std::min(core::next_pilot(done, path_count), done + tile_paths);
+    std::uint64_t next = std::min(core::next_pilot(done, path_count), done + tile_paths);
+    // Until then no candidate lacks room; from then on thresholds are keys, and ties are refused.
+    if (done < shape_.capacity) next = std::min(next, shape_.capacity);
     const TilePaths paths{range.begin + done, static_cast<std::uint32_t>(next - done),
                           shape_.stride};
     const Stream& stream = lanes_[lane]->stream;
@@ -281,7 +284,7 @@ Tails Simulation::simulate(PathRange range, const Progress& progress) {
                 ? static_cast<std::uint64_t>(rank_scale_ * static_cast<double>(core::threshold_rank(
                                                                tails.keep_count, done, path_count)))
                 : 0;
-        launch_compact(tails, nullptr, groups, rank, false, on);
+        launch_compact(tails, nullptr, groups, rank, done == shape_.capacity, on);
       },
       progress);
   launch_select(tails, nullptr, groups, arrays_.is_missing, stream);
@@ -328,6 +331,7 @@ Tails Simulation::take(std::uint64_t path_count, const Stream& stream) const {
   const std::size_t groups = host_arrays_.group_count;
   Tails tails{path_count, buffers.keep_count, {}};
   tails.keys.resize(groups * tails.count);
+  if (groups == 0) return tails;
   const std::size_t row_bytes = tails.count * sizeof(std::uint64_t);
   call(CallKind::copy, "cudaMemcpy2DAsync", "tails of the groups", [&] {
     return cudaMemcpy2DAsync(tails.keys.data(), row_bytes, buffers.keys,

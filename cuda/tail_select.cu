@@ -182,24 +182,28 @@ class ScratchMemory {
 void launch_compact(const TailBuffers& tails, const std::uint32_t* groups,
                     std::uint32_t group_count, std::uint64_t rank, bool is_always,
                     cudaStream_t stream) {
+  if (group_count == 0) return;
   compact<<<group_count, select_threads, 0, stream>>>(tails, groups, rank, is_always);
   check_launch("compact");
 }
 
 void launch_select(const TailBuffers& tails, const std::uint32_t* groups, std::uint32_t group_count,
                    std::uint32_t* is_missing, cudaStream_t stream) {
+  if (group_count == 0) return;
   select<<<group_count, select_threads, 0, stream>>>(tails, groups, is_missing);
   check_launch("select");
 }
 
 void launch_restart(const TailBuffers& tails, const std::uint32_t* groups,
                     std::uint32_t group_count, cudaStream_t stream) {
+  if (group_count == 0) return;
   restart<<<(group_count + 255) / 256, 256, 0, stream>>>(tails, groups, group_count);
   check_launch("restart");
 }
 
 std::uint64_t count_missing(const std::uint32_t* is_missing, std::uint32_t group_count,
                             void* scratch, cudaStream_t stream) {
+  if (group_count == 0) return 0;
   ScratchMemory memory(scratch);
   try {
     return static_cast<std::uint64_t>(thrust::count(thrust::cuda::par(memory).on(stream),
