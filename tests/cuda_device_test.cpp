@@ -7,6 +7,7 @@
 
 #include "cuda/blas.hpp"
 #include "shortfall/cuda.hpp"
+#include "shortfall/selftest.hpp"
 
 namespace shortfall {
 namespace {
@@ -33,6 +34,12 @@ TEST_F(CudaDeviceTest, DevicesAreDescribed) {
     EXPECT_GE(device.number, static_cast<int>(i));
     EXPECT_NE(make_cuda_backend(device.number), nullptr);
   }
+}
+
+TEST_F(CudaDeviceTest, SelftestHasTheFrozenHashes) {
+  for (const CudaDevice& device : devices.usable)
+    for (const SelftestStage& stage : selftest(*make_cuda_backend(device.number)).stages)
+      EXPECT_EQ(stage.hash, stage.expected_hash) << stage.name << " on device " << device.number;
 }
 
 TEST_F(CudaDeviceTest, NumberOutOfRangeIsRefused) {

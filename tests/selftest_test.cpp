@@ -1,4 +1,4 @@
-// The self-test: its frozen hashes on every instruction set and device, what its book covers, and
+// The self-test: its frozen hashes on every instruction set, what its book covers, and
 // that a single bit that differs is seen, in the right stage.
 #include "shortfall/selftest.hpp"
 
@@ -10,7 +10,6 @@
 
 #include "host/cpu_backend.hpp"
 #include "shortfall/core/tail.hpp"
-#include "shortfall/cuda.hpp"
 
 namespace shortfall {
 namespace {
@@ -37,12 +36,6 @@ TEST(Selftest, CpuInstructionSets) {
       SCOPED_TRACE(to_string(isa));
       expect_equal(*make_backend(cpu(isa, threads)));
     }
-}
-
-TEST(Selftest, CudaDevices) {
-  const CudaDevices found = find_cuda_devices();
-  if (found.usable.empty()) GTEST_SKIP() << "no CUDA device: " << found.reason;
-  for (const CudaDevice& device : found.usable) expect_equal(*make_cuda_backend(device.number));
 }
 
 /// The CPU, with something done to what it computes.
