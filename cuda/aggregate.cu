@@ -6,6 +6,7 @@
 // and 1/2 + L wavefronts of the memory pipe (128 bytes each) for 32 L position-paths. At L = 2 both
 // take about the same time, and one of them is the bound. Between slabs 4 to 12 bytes per group and
 // path go to the carry, which is memory, and come back.
+#include <algorithm>
 #include <cfloat>
 
 #include "checked.hpp"
@@ -88,6 +89,8 @@ __device__ __forceinline__ void store(float* to, const float (&values)[paths]) {
 /// by their offset.
 template <int paths>
 struct SlabValues {
+  static constexpr std::uint32_t batch =
+      paths == 4 ? 3 : 4;  ///< pairs whose loads are under way together, as registers allow
   const char* begin;
   std::uint32_t lane_bytes;  ///< within a row
   __device__ __forceinline__ Values<paths> of(const ListedHolding& holding) const {
@@ -99,7 +102,8 @@ struct SlabValues {
 /// Or the tile itself, through the caches; offsets count rows of 128.
 template <int paths>
 struct TileValues {
-  const float* begin;  ///< the lane's first path in the slab's first row
+  static constexpr std::uint32_t batch = 2;  // addresses of four would not fit in the registers
+  const float* begin;                        ///< the lane's first path in the slab's first row
   std::size_t stride;
   __device__ __forceinline__ Values<paths> of(const ListedHolding& holding) const {
     return load<paths>(begin + (holding.place & ListedHolding::offset_mask) / 128 * stride);
@@ -187,17 +191,17 @@ template <int paths>
 __device__ __forceinline__ float* carry_of(const AggregateArguments& arguments, std::uint32_t g) {
   constexpr std::size_t width = 32 * paths;
   const std::size_t block = blockIdx.y * gridDim.x + blockIdx.x;
-  return arguments.carry + (block * arguments.group_count + g) * 3 * width +
-         threadIdx.x % 32 * paths;
+  return arguments.carry + (block * arguments.group_count + g) * 3 * width + threadIdx.x % 32;
 }
 
+/// A warp's row of the carry has the lanes' first paths, then their second ones: a vector of four
+/// would tie the sums to registers that values need.
 template <int paths>
 __device__ __forceinline__ void take_up(Sums<paths>& sums, const float* carry, std::uint32_t rows) {
   constexpr std::size_t width = 32 * paths;
-  const auto row = [&](int r, float(&to)[paths]) {
-    const Values<paths> from = load<paths>(carry + r * width);
+  const auto row = [&](std::size_t r, float(&to)[paths]) {
 #pragma unroll
-    for (int v = 0; v < paths; ++v) to[v] = from.of[v];
+    for (int v = 0; v < paths; ++v) to[v] = carry[r * width + 32 * v];
   };
   if (rows > 0) row(0, sums.superblock);
   if (rows > 1) row(1, sums.sum);
@@ -208,9 +212,13 @@ template <int paths>
 __device__ __forceinline__ void put_down(const Sums<paths>& sums, float* carry,
                                          std::uint32_t rows) {
   constexpr std::size_t width = 32 * paths;
-  store(carry, sums.superblock);
-  if (rows > 1) store(carry + width, sums.sum);
-  if (rows > 2) store(carry + 2 * width, sums.lost);
+  const auto row = [&](std::size_t r, const float(&from)[paths]) {
+#pragma unroll
+    for (int v = 0; v < paths; ++v) carry[r * width + 32 * v] = from[v];
+  };
+  row(0, sums.superblock);
+  if (rows > 1) row(1, sums.sum);
+  if (rows > 2) row(2, sums.lost);
 }
 
 /// One warp, one group, the paths of one column, the holdings of one slab.
@@ -226,12 +234,22 @@ __device__ __forceinline__ void aggregate_group(const AggregateArguments& argume
     const std::uint32_t* const begin =
         arguments.begin + std::size_t{part} * (arguments.group_count + 1) + g;
     const HoldingPair* pair = arguments.pairs + begin[0];
-    const HoldingPair* const end = arguments.pairs + begin[1];
-    // The next pair is on its way while this one is added; one beyond the last exists.
-    HoldingPair next = *pair;
-    while (pair != end) {
-      const HoldingPair now = next;
-      next = *++pair;
+    std::uint32_t left = begin[1] - begin[0];
+    constexpr std::uint32_t batch = Source::batch;
+#pragma unroll 1
+    for (; left >= batch; left -= batch, pair += batch) {
+      HoldingPair now[batch];
+#pragma unroll
+      for (std::uint32_t i = 0; i < batch; ++i) now[i] = pair[i];
+#pragma unroll
+      for (std::uint32_t i = 0; i < batch; ++i) {
+        add_holding(sums, now[i].first, values);
+        add_holding(sums, now[i].second, values);
+      }
+    }
+#pragma unroll 1
+    for (; left > 0; --left, ++pair) {
+      const HoldingPair now = *pair;
       add_holding(sums, now.first, values);
       add_holding(sums, now.second, values);
     }
@@ -289,7 +307,7 @@ constexpr int dense_paths = 2;
 __global__ void __launch_bounds__(dense_threads) aggregate_dense(DenseArguments arguments) {
   constexpr int groups = static_cast<int>(dense_group_count);
   const std::uint32_t lane = threadIdx.x % 32;
-  const std::uint32_t b = blockIdx.x * (dense_threads / 32) + threadIdx.x / 32;
+  const std::uint32_t b = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
   if (b >= arguments.bundle_count) return;
   const std::uint32_t column = (blockIdx.y * 32 + lane) * dense_paths;
   const DenseLists::Bundle bundle = arguments.bundles[b];
@@ -360,10 +378,11 @@ void launch_aggregate(const AggregateArguments& arguments, const AggregateShape&
 
 void launch_aggregate_dense(const DenseArguments& arguments, cudaStream_t stream) {
   if (arguments.bundle_count == 0) return;
-  constexpr std::uint32_t warps = dense_threads / 32;
+  // No warp idles where bundles are few.
+  const std::uint32_t warps = std::min(arguments.bundle_count, dense_threads / 32);
   const dim3 blocks((arguments.bundle_count + warps - 1) / warps,
                     padded_count(arguments.paths) / (32 * dense_paths));
-  aggregate_dense<<<blocks, dense_threads, 0, stream>>>(arguments);
+  aggregate_dense<<<blocks, 32 * warps, 0, stream>>>(arguments);
   check_launch("aggregate_dense");
 }
 

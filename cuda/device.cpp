@@ -80,6 +80,17 @@ DeviceLimits device_limits(int device) {
   limits.name = properties.name;
   limits.processor_count = static_cast<std::uint32_t>(properties.multiProcessorCount);
   limits.shared_memory_bytes = properties.sharedMemPerBlockOptin;
+  const auto attribute = [&](cudaDeviceAttr name) {
+    int value = 0;
+    call(CallKind::wait, "cudaDeviceGetAttribute", "sizes of the device",
+         [&] { return cudaDeviceGetAttribute(&value, name, device); });
+    return static_cast<double>(value);
+  };
+  // Clocks in kHz, the bus in bits, two transfers a clock; four instructions a clock.
+  const double memory_rate =
+      attribute(cudaDevAttrMemoryClockRate) * 2 * attribute(cudaDevAttrGlobalMemoryBusWidth) / 8;
+  const double issue_rate = attribute(cudaDevAttrClockRate) * 4 * limits.processor_count;
+  if (memory_rate > 0 && issue_rate > 0) limits.bytes_per_instruction = memory_rate / issue_rate;
   std::size_t free_bytes = 0, total_bytes = 0;
   call(CallKind::wait, "cudaMemGetInfo", "free memory of the device",
        [&] { return cudaMemGetInfo(&free_bytes, &total_bytes); });

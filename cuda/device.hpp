@@ -17,6 +17,8 @@ struct DeviceLimits {
   std::uint32_t processor_count = 0;    ///< streaming multiprocessors
   std::size_t shared_memory_bytes = 0;  ///< per block, opted in
   std::uint64_t free_memory_bytes = 0;
+  /// Bytes that memory moves while one processor issues an instruction; an H100's where unknown.
+  double bytes_per_instruction = 3.6;
 };
 
 /// Makes `device` the current one of this thread.

@@ -130,7 +130,6 @@ SlabLists make_slab_lists(const Plan& plan, const std::vector<std::uint32_t>& gr
     }
   }
   SHORTFALL_ASSERT(lists.pairs.size() < core::none);
-  lists.pairs.push_back({{0, 0.0f}, {0, 0.0f}});
   return lists;
 }
 

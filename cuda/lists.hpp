@@ -39,8 +39,8 @@ struct Slab {
 struct SlabLists {
   std::vector<Slab> slabs;
   std::vector<std::uint32_t> groups;  ///< most holdings first, so that the last to finish are short
-  std::vector<HoldingPair> pairs;     ///< and one more, so that reading ahead stays inside
-  std::vector<std::uint32_t> begin;   ///< part-major, groups.size() + 1 per part
+  std::vector<HoldingPair> pairs;
+  std::vector<std::uint32_t> begin;  ///< part-major, groups.size() + 1 per part
 
   std::uint32_t part_count() const { return slabs.back().part_end; }
 };

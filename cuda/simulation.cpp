@@ -1,6 +1,7 @@
 #include "simulation.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "fmt/format.h"
 #include "shortfall/core/tail.hpp"
@@ -31,6 +32,7 @@ Simulation::Simulation(const Plan& plan, std::uint64_t path_count, const DeviceL
   shape_.keep_count = std::min(plan.tail.count, path_count);
   // A tile of the redone groups fits in what is beyond keep_count, whatever its losses.
   shape_.capacity = shape_.keep_count + std::max<std::uint64_t>(1024, shape_.keep_count * 2 / 5);
+  SHORTFALL_ASSERT(shape_.capacity < core::none);  // counts on the device have 32 bits
   std::vector<std::uint32_t> others;
   dense_ = make_dense_lists(plan, others);
   choose_shape(limits, tuning);
@@ -42,7 +44,7 @@ Simulation::Simulation(const Plan& plan, std::uint64_t path_count, const DeviceL
                                                     core::block_instrument_count)),
                            row_bytes_);
   // Enough for any choice of groups: a pass over a few of them has lists of its own.
-  pair_capacity_ = plan.holdings.size() / 2 + plan.groups.size() * lists_.part_count() + 1;
+  pair_capacity_ = plan.holdings.size() / 2 + plan.groups.size() * lists_.part_count();
 
   const std::uint64_t wanted =
       std::uint64_t{limits.processor_count} * 2 * 32 * shape_.aggregate.lane_path_count;
@@ -59,17 +61,18 @@ Simulation::Simulation(const Plan& plan, std::uint64_t path_count, const DeviceL
     shape_.stride = rounded_up(shape_.stride / 2);
 }
 
-/// Instructions that a warp issues per 32 paths, from the compiled loop (bench/cuda_model.py):
-/// three per holding and path of a lane, five besides; about 60 whenever a group meets a slab. A
-/// carried row counts by its bytes, 3.6 of which an H100's memory moves while a processor issues
-/// one.
-std::uint64_t Simulation::shape_cost(std::uint32_t lane_path_count,
-                                     const std::vector<Slab>& slabs) const {
-  const std::uint64_t paths = lane_path_count, groups = plan_.groups.size();
-  std::uint64_t rows = 0;
+/// Time of the sums, in instructions that a processor issues per 32 paths: those of the compiled
+/// kernel (bench/cuda_model.py), or the carry's bytes, which move meanwhile.
+double Simulation::shape_cost(std::uint32_t lane_path_count, const std::vector<Slab>& slabs,
+                              double bytes_per_instruction) const {
+  const double paths = lane_path_count, groups = static_cast<double>(plan_.groups.size());
+  double rows = 0;
   for (const Slab& slab : slabs) rows += carried_rows(slab);
-  return plan_.holdings.size() * (5 + 3 * paths) / paths + groups * slabs.size() * 60 / paths +
-         groups * rows * 71;
+  const double issued = static_cast<double>(plan_.holdings.size()) * (3 * paths + 5) +
+                        groups * (80.0 * slabs.back().part_end +
+                                  60.0 * static_cast<double>(slabs.size()) + 40 * paths);
+  // A row is written and read, four bytes for each of 32 paths.
+  return std::max(issued / paths, groups * rows * 256 / bytes_per_instruction);
 }
 
 void Simulation::choose_shape(const DeviceLimits& limits, const CudaTuning& tuning) {
@@ -82,7 +85,7 @@ void Simulation::choose_shape(const DeviceLimits& limits, const CudaTuning& tuni
   shape.lane_path_count = tuning.lane_path_count ? tuning.lane_path_count : 2;
   shape.shared_bytes = 0;
   if (!tuning.is_slab_shared) return;
-  std::uint64_t least = ~0ull;
+  double least = std::numeric_limits<double>::infinity();
   for (const std::uint32_t paths : {1u, 2u, 4u}) {
     if (tuning.lane_path_count && paths != tuning.lane_path_count) continue;
     const std::size_t row_bytes = 128 * paths;
@@ -91,7 +94,7 @@ void Simulation::choose_shape(const DeviceLimits& limits, const CudaTuning& tuni
     std::uint32_t longest = 0;
     const std::vector<Slab> slabs = cut_slabs(plan_, rows);
     for (const Slab& slab : slabs) longest = std::max(longest, slab.instrument_count);
-    const std::uint64_t cost = shape_cost(paths, slabs);
+    const double cost = shape_cost(paths, slabs, limits.bytes_per_instruction);
     if (cost >= least) continue;
     least = cost;
     shape.lane_path_count = paths;

@@ -71,7 +71,8 @@ class Simulation {
   };
 
   void choose_shape(const DeviceLimits& limits, const CudaTuning& tuning);
-  std::uint64_t shape_cost(std::uint32_t lane_path_count, const std::vector<Slab>& slabs) const;
+  double shape_cost(std::uint32_t lane_path_count, const std::vector<Slab>& slabs,
+                    double bytes_per_instruction) const;
   void lay_out(Arena& arena);
   void upload_plan();
   void upload_lists(const SlabLists& lists, const Stream& stream);

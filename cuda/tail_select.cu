@@ -7,6 +7,7 @@
 #include <thrust/execution_policy.h>
 #include <thrust/system_error.h>
 
+#include <algorithm>
 #include <cub/block/block_reduce.cuh>
 #include <cub/block/block_scan.cuh>
 
@@ -23,21 +24,18 @@ constexpr int digit_bits = 8, digit_count = 1 << digit_bits;
 static_assert(digit_count == select_threads, "a thread per digit");
 
 using Scan = cub::BlockScan<std::uint32_t, select_threads>;
-using ScanWide = cub::BlockScan<Key, select_threads>;
 
 /// Shared by the threads of a block.
 struct Scratch {
-  union {
-    Scan::TempStorage scan;
-    ScanWide::TempStorage scan_wide;
-  };
-  Key histogram[digit_count];
-  Key prefix, rank;
+  Scan::TempStorage scan;
+  std::uint32_t histogram[digit_count];  // 64-bit counts would be added in a loop
+  Key prefix;
+  std::uint32_t rank;
 };
 
 /// The rank-th greatest (1: the greatest) of `count` distinct keys, rank <= count. Digit by digit:
 /// count the keys that begin like the answer by their next digit, and see where the rank falls.
-__device__ Key select_greatest(const Key* keys, Key count, Key rank, Scratch& scratch) {
+__device__ Key select_greatest(const Key* keys, Key count, std::uint32_t rank, Scratch& scratch) {
   const int digit = threadIdx.x;
   Key prefix = 0;
   for (int shift = 64 - digit_bits; shift >= 0; shift -= digit_bits) {
@@ -46,13 +44,13 @@ __device__ Key select_greatest(const Key* keys, Key count, Key rank, Scratch& sc
     for (Key i = threadIdx.x; i < count; i += select_threads) {
       const Key key = keys[i];
       const bool is_like = shift + digit_bits == 64 || (key >> (shift + digit_bits)) == prefix;
-      if (is_like) atomicAdd(&scratch.histogram[(key >> shift) % digit_count], Key{1});
+      if (is_like) atomicAdd(&scratch.histogram[(key >> shift) % digit_count], 1u);
     }
     __syncthreads();
     // From the greatest digit down: how many keys have a greater one.
-    const Key own = scratch.histogram[digit_count - 1 - digit];
-    Key greater = 0;
-    ScanWide(scratch.scan_wide).ExclusiveSum(own, greater);
+    const std::uint32_t own = scratch.histogram[digit_count - 1 - digit];
+    std::uint32_t greater = 0;
+    Scan(scratch.scan).ExclusiveSum(own, greater);
     if (greater < rank && rank <= greater + own) {
       scratch.prefix = prefix << digit_bits | static_cast<Key>(digit_count - 1 - digit);
       scratch.rank = rank - greater;
@@ -90,7 +88,7 @@ __device__ __forceinline__ Key held(const TailBuffers& tails, std::uint32_t grou
 }
 
 __global__ void __launch_bounds__(select_threads)
-    compact(TailBuffers tails, const std::uint32_t* groups, Key rank, bool is_always) {
+    compact(TailBuffers tails, const std::uint32_t* groups, std::uint32_t rank, bool is_always) {
   __shared__ Scratch scratch;
   const std::uint32_t group = group_of(groups);
   Key* const keys = tails.keys + std::size_t{group} * tails.capacity;
@@ -102,7 +100,7 @@ __global__ void __launch_bounds__(select_threads)
     floor = select_greatest(keys, count, rank, scratch) & ~Key{0xffffffff};
     is_exact = false;
   } else if (count > keep && (is_always || count > keep + (tails.capacity - keep) / 2)) {
-    floor = select_greatest(keys, count, keep, scratch);
+    floor = select_greatest(keys, count, static_cast<std::uint32_t>(keep), scratch);
   }
   const bool is_raised = floor > tails.floor[group];
   __syncthreads();  // all have read what thread 0 writes
@@ -128,7 +126,7 @@ __global__ void __launch_bounds__(select_threads)
   const Key count = held(tails, group), keep = tails.keep_count;
   Key floor = 0;
   if (count >= keep) {
-    floor = select_greatest(keys, count, keep, scratch);
+    floor = select_greatest(keys, count, static_cast<std::uint32_t>(keep), scratch);
     keep_from(keys, count, floor, scratch);
     Key own = 0;
     for (Key i = threadIdx.x; i < keep; i += select_threads)
@@ -183,7 +181,9 @@ void launch_compact(const TailBuffers& tails, const std::uint32_t* groups,
                     std::uint32_t group_count, std::uint64_t rank, bool is_always,
                     cudaStream_t stream) {
   if (group_count == 0) return;
-  compact<<<group_count, select_threads, 0, stream>>>(tails, groups, rank, is_always);
+  compact<<<group_count, select_threads, 0, stream>>>(
+      tails, groups, static_cast<std::uint32_t>(std::min<std::uint64_t>(rank, 0xffffffffu)),
+      is_always);
   check_launch("compact");
 }
 
