@@ -2,10 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <utility>
 
+#include "collateral.hpp"
 #include "csv.hpp"
 #include "load.hpp"
+#include "load_charges.hpp"
+#include "load_stress.hpp"
 #include "name_table.hpp"
 
 namespace shortfall {
@@ -91,6 +96,35 @@ void require_spot_factors(const RunConfig& config, const RunInputs& inputs,
   }
 }
 
+/// The stressed covariance, for the same factors in the same order.
+void load_stressed(const RunConfig& config, const NameTable<Underlying>& underlyings,
+                   RunInputs& inputs, Problems& problems) {
+  const std::filesystem::path& file = config.margin.procyclicality->covariance;
+  Covariance stressed;
+  load_covariance(file, underlyings, stressed, problems);
+  const auto is_same = [](const Factor& a, const Factor& b) { return a.name == b.name; };
+  if (problems.empty() &&
+      !std::equal(stressed.factors.begin(), stressed.factors.end(),
+                  inputs.covariance.factors.begin(), inputs.covariance.factors.end(), is_same))
+    problems.add(file.string(), 1,
+                 fmt::format("names other factors than {}, or in another order; a stressed "
+                             "covariance is of the same factors",
+                             config.inputs.covariance.string()));
+  inputs.stressed_covariance = std::move(stressed);
+}
+
+void load_margin_inputs(const RunConfig& config, const NameTable<Underlying>& underlyings,
+                        RunInputs& inputs, Problems& problems) {
+  const MarginConfig& margin = config.margin;
+  if (margin.liquidity)
+    load_liquidity(margin.liquidity->file, underlyings, config, inputs.liquidity, problems);
+  if (margin.funding)
+    load_funding(margin.funding->file, underlyings, config, inputs.funding, problems);
+  if (margin.stress && margin.stress->file)
+    load_stress(*margin.stress->file, inputs.covariance, inputs.scenarios, problems);
+  if (margin.procyclicality) load_stressed(config, underlyings, inputs, problems);
+}
+
 }  // namespace
 
 RunInputs load_inputs(const RunConfig& config) {
@@ -110,11 +144,18 @@ RunInputs load_inputs(const RunConfig& config) {
   load_covariance(config.inputs.covariance, underlyings, inputs.covariance, problems);
   const std::vector<std::size_t> first_lines =
       load_positions(config.inputs.positions, instruments, book, problems);
+  if (config.margin.collateral && config.margin.collateral->is_simulated)
+    add_collateral_accounts(book);
   for (Account& account : book.accounts) {
     if (const auto listed = accounts.find(account.name))
       account.mode = listed_accounts[*listed].mode;
   }
+  load_margin_inputs(config, underlyings, inputs, problems);
   if (problems.empty()) require_spot_factors(config, inputs, first_lines, problems);
+  if (problems.empty()) {
+    check_charges_cover(config, inputs, problems);
+    check_collateral(config, inputs, problems);
+  }
   problems.throw_if_any();
   return inputs;
 }

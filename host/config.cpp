@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "input_file.hpp"
+#include "margin_config.hpp"
 #include "shortfall/plan.hpp"
 #include "text.hpp"
 #include "toml_section.hpp"
@@ -19,8 +20,8 @@ namespace {
 constexpr Choice<Distribution> distributions[] = {{"gaussian", Distribution::gaussian},
                                                   {"student_t", Distribution::student_t}};
 constexpr Choice<Sampler> samplers[] = {{"philox", Sampler::philox}};
-constexpr Choice<RevalueAt> revaluation_times[] = {{"horizon", RevalueAt::horizon},
-                                                   {"now", RevalueAt::now}};
+constexpr Choice<RevalueAt> revaluation_times[] = {
+    {"horizon", RevalueAt::horizon}, {"now", RevalueAt::now}, {"worst", RevalueAt::worst}};
 constexpr Choice<InstructionSet> instruction_sets[] = {{"auto", InstructionSet::automatic},
                                                        {"generic", InstructionSet::generic},
                                                        {"avx2", InstructionSet::avx2},
@@ -32,11 +33,9 @@ constexpr Choice<bool> fallbacks[] = {{"none", false}, {"cpu", true}};
 constexpr std::string_view section_names[] = {"inputs", "market", "model",
                                               "risk",   "margin", "compute"};
 
-// Far beyond any use, and far from where a scaled variance or a margin overflows.
+// Far beyond any use, and far from where a scaled variance overflows.
 constexpr RealDomain days_domain{"above 0 (at least 1e-9) and at most 100000 days",
                                  [](double x) { return x >= 1e-9 && x <= 1e5; }};
-constexpr RealDomain multiplier_domain{"above 0 (at least 1e-9) and at most 1000000",
-                                       [](double x) { return x >= 1e-9 && x <= 1e6; }};
 constexpr RealDomain degrees_domain{
     "above 2 and at most 1000000; beyond that use distribution = \"gaussian\"",
     [](double x) { return x > 2 && x <= 1e6; }};
@@ -132,6 +131,24 @@ void check_tail(const RiskConfig& risk, const Origin& origin, Problems& problems
       fmt::format("{} paths at confidence {} leave no tail: (1 - confidence) * paths is {}, "
                   "below 1; {}",
                   risk.path_count, risk.confidence_level, k, remedy));
+}
+
+/// The confidences of components leave a tail too.
+void check_component_tails(const RunConfig& config, Problems& problems) {
+  const auto check = [&](double confidence, const char* key) {
+    if (tail_size(config.risk.path_count, confidence).k >= 1) return;
+    const double needed = std::ceil((1 - 1e-9) / (1 - confidence));
+    const std::string remedy = needed <= static_cast<double>(path_count_max)
+                                   ? fmt::format("lower it, or use {:.0f} paths", needed)
+                                   : "lower it";
+    problems.add(config.file.string(), 0,
+                 fmt::format("{} {} leaves no tail of {} paths; {}", key, confidence,
+                             config.risk.path_count, remedy));
+  };
+  if (config.margin.dependence)
+    check(config.margin.dependence->confidence_level, "[margin.dependence] confidence");
+  if (config.margin.maintenance_confidence_level)
+    check(*config.margin.maintenance_confidence_level, "[margin] maintenance");
 }
 
 void read_risk(TomlSection section, RiskConfig& risk, const RunOverrides& overrides,
@@ -238,9 +255,8 @@ RunConfig load_config(const std::filesystem::path& file, const RunOverrides& ove
   market.report_unknown_keys();
   read_model(section("model"), config.model);
   read_risk(section("risk"), config.risk, overrides, problems);
-  TomlSection margin = section("margin");
-  margin.real("multiplier", config.margin.multiplier, multiplier_domain);
-  margin.report_unknown_keys();
+  read_margin(section("margin"), config.margin);
+  check_component_tails(config, problems);
   read_compute(section("compute"), config.compute, overrides);
   problems.throw_if_any();
   return config;

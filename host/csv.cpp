@@ -128,8 +128,8 @@ bool CsvFile::split_quoted(char*& cursor, char* end) {
 }
 
 CsvTable::CsvTable(const std::filesystem::path& file, std::vector<std::string_view> columns,
-                   Problems& problems)
-    : file_(file, problems), columns_(std::move(columns)) {
+                   Problems& problems, std::size_t optional_count)
+    : file_(file, problems), columns_(std::move(columns)), optional_count_(optional_count) {
   has_header_ = read_header();
 }
 
@@ -153,7 +153,7 @@ bool CsvTable::read_header() {
     }
   }
   bool is_valid = true;
-  constexpr std::size_t absent = static_cast<std::size_t>(-1);
+  header_count_ = header.size();
   position_.assign(columns_.size(), absent);
   for (std::size_t i = 0; i < header.size(); ++i) {
     const auto column = std::find(columns_.begin(), columns_.end(), header[i]);
@@ -170,7 +170,7 @@ bool CsvTable::read_header() {
     }
     position = i;
   }
-  for (std::size_t i = 0; i < columns_.size(); ++i) {
+  for (std::size_t i = 0; i < columns_.size() - optional_count_; ++i) {
     if (position_[i] != absent) continue;
     file_.report(fmt::format("missing column {}; the columns are {}", in_quotes(columns_[i]),
                              column_list()));
@@ -183,9 +183,9 @@ bool CsvTable::next() {
   if (!has_header_) return false;
   while (file_.next()) {
     has_rows_ = true;
-    if (file_.fields().size() == columns_.size()) return true;
+    if (file_.fields().size() == header_count_) return true;
     file_.report(
-        fmt::format("has {} fields; the header has {}", file_.fields().size(), columns_.size()));
+        fmt::format("has {} fields; the header has {}", file_.fields().size(), header_count_));
     has_skipped_rows_ = true;
   }
   return false;

@@ -70,15 +70,16 @@ class CsvFile {
 /// A file whose header names the given columns, in any order.
 class CsvTable {
  public:
-  /// Reads the header and reports what is wrong with it; then there are no rows.
+  /// Reads the header and reports what is wrong with it; then there are no rows. The last
+  /// `optional_count` columns may be absent: then their fields are empty.
   CsvTable(const std::filesystem::path& file, std::vector<std::string_view> columns,
-           Problems& problems);
+           Problems& problems, std::size_t optional_count = 0);
 
   /// Reads the next row that has as many fields as the header.
   bool next();
 
   std::string_view operator[](std::size_t column) const {
-    return file_.fields()[position_[column]];
+    return position_[column] == absent ? std::string_view() : file_.fields()[position_[column]];
   }
 
   /// The field as a number; reports what is none.
@@ -98,12 +99,15 @@ class CsvTable {
   bool is_complete() const { return has_header_ && file_.is_complete() && !has_skipped_rows_; }
 
  private:
+  static constexpr std::size_t absent = static_cast<std::size_t>(-1);
+
   bool read_header();
   std::string column_list() const;
 
   CsvFile file_;
   std::vector<std::string_view> columns_;
-  std::vector<std::size_t> position_;  // of each column in the file
+  std::size_t optional_count_, header_count_ = 0;
+  std::vector<std::size_t> position_;  // of each column in the file, or `absent`
   bool has_header_ = false, has_rows_ = false, has_skipped_rows_ = false;
 };
 

@@ -18,8 +18,6 @@ using canonical::Side;
 
 /// Acceptance of a covariance that is not positive semi-definite: methodology, section 1.
 constexpr double repaired_eigenvalue_share_max = 1e-8;
-/// Jacobi takes about 30 n^3 multiplications: 10 s at this size.
-constexpr std::uint32_t repair_factor_count_max = 1000;
 
 /// Far above any standard deviation of a log-return, and far from overflow.
 constexpr double variance_max = 1e6;
@@ -100,11 +98,11 @@ void refuse_indefinite(const Covariance& covariance, const EigenDecomposition& e
 std::optional<std::vector<double>> repair(const Covariance& covariance, double scale,
                                           FactorModel& model, Problems& problems) {
   const std::size_t n = covariance.factors.size();
-  if (n > repair_factor_count_max) {
+  if (n > decomposition_size_max) {
     problems.add(covariance.file.string(), 0,
                  fmt::format("the covariance is not positive semi-definite; one of more than {} "
                              "factors is not repaired: clip its negative eigenvalues beforehand",
-                             repair_factor_count_max));
+                             decomposition_size_max));
     return std::nullopt;
   }
   const EigenDecomposition eigen = decompose(covariance.matrix, n);
@@ -140,10 +138,7 @@ void factor_covariance(const Covariance& covariance, double scale, FactorModel& 
     if (!loading) loading = repair(covariance, scale, model, problems);
     if (!loading) return;
   }
-  model.loading = std::move(*loading);
-  model.unit.resize(n);
-  model.column_count.resize(n);
-  for (std::size_t i = 0; i < n; ++i) round_row(model, i);
+  set_loading(model, std::move(*loading));
 }
 
 /// Problems for variances that can only be a mistake of units.
@@ -292,6 +287,19 @@ void prepare_mixing(const RunConfig& config, double spot_variance, FactorModel& 
 
 }  // namespace
 
+void set_loading(FactorModel& model, std::vector<double> loading) {
+  const std::size_t n = model.factor_count;
+  SHORTFALL_ASSERT(loading.size() == n * n);
+  model.loading = std::move(loading);
+  model.unit.assign(n, 1.0);
+  model.column_count.assign(n, 0);
+  for (std::size_t i = 0; i < n; ++i) round_row(model, i);
+}
+
+double covariance_scale(const RunConfig& config) {
+  return config.risk.horizon_days / config.model.covariance_horizon_days;
+}
+
 FactorModel build_factor_model(const Covariance& covariance, const RunConfig& config,
                                Problems& problems) {
   const std::size_t n = covariance.factors.size();
@@ -306,7 +314,7 @@ FactorModel build_factor_model(const Covariance& covariance, const RunConfig& co
     return model;
   }
   model.factor_count = static_cast<std::uint32_t>(n);
-  const double scale = config.risk.horizon_days / config.model.covariance_horizon_days;
+  const double scale = covariance_scale(config);
   if (!are_variances_plausible(covariance, scale, problems)) return model;
   factor_covariance(covariance, scale, model, problems);
 

@@ -65,10 +65,8 @@ void add_group(Plan& plan, std::uint32_t account, const HeldPosition* first,
 
 /// The margin groups of one account; `held` is in the order of the listing, in which underlyings
 /// are contiguous.
-void add_account(Plan& plan, const Book& book, std::uint32_t account,
-                 const std::vector<HeldPosition>& held) {
+void add_account(Plan& plan, std::uint32_t account, const std::vector<HeldPosition>& held) {
   Plan::AccountSummary& summary = plan.accounts[account];
-  summary.mode = book.accounts[account].mode;
   summary.position_count = static_cast<std::uint32_t>(held.size());
   summary.group_begin = static_cast<std::uint32_t>(plan.groups.size());
   const HeldPosition* const end = held.data() + held.size();
@@ -90,6 +88,8 @@ void add_account(Plan& plan, const Book& book, std::uint32_t account,
 void add_groups(Plan& plan, const Book& book, const std::vector<std::uint32_t>& rank_of,
                 const std::vector<std::uint32_t>& priced_of) {
   plan.accounts.resize(book.accounts.size());
+  for (std::size_t a = 0; a < plan.accounts.size(); ++a)
+    plan.accounts[a].mode = book.accounts[a].mode;
   plan.group_begin.push_back(0);
   std::vector<HeldPosition> held;
   for (auto p = book.positions.begin(); p != book.positions.end();) {
@@ -103,7 +103,7 @@ void add_groups(Plan& plan, const Book& book, const std::vector<std::uint32_t>& 
     }
     std::sort(held.begin(), held.end(),
               [](const HeldPosition& a, const HeldPosition& b) { return a.rank < b.rank; });
-    add_account(plan, book, account, held);
+    add_account(plan, account, held);
   }
 }
 
@@ -167,6 +167,15 @@ TailSize tail_size(std::uint64_t path_count, double confidence_level) {
 }
 
 Plan build_plan(const RunConfig& config, const RunInputs& inputs) {
+  Problems problems;
+  require_tail(config, tail_size(config.risk.path_count, config.risk.confidence_level), problems);
+  FactorModel model = build_factor_model(inputs.covariance, config, problems);
+  problems.throw_if_any();
+  return build_plan(config, inputs, std::move(model));
+}
+
+Plan build_plan(const RunConfig& config, const RunInputs& inputs, FactorModel model) {
+  SHORTFALL_ASSERT(config.risk.revalue_at != RevalueAt::worst);
   const Book& book = inputs.book;
   Plan plan;
   plan.seed = config.risk.seed;
@@ -174,11 +183,11 @@ Plan build_plan(const RunConfig& config, const RunInputs& inputs) {
   plan.confidence_level = config.risk.confidence_level;
   plan.tail = tail_size(plan.path_count, plan.confidence_level);
 
+  plan.model = std::move(model);
+
   Problems problems;
   require_tail(config, plan.tail, problems);
-  plan.model = build_factor_model(inputs.covariance, config, problems);
   problems.throw_if_any();
-
   std::vector<bool> is_held(book.instruments.size());
   for (const Position& p : book.positions)
     if (!p.quantity.is_zero()) is_held[p.instrument] = true;

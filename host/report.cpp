@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "atomic_file.hpp"
+#include "collateral.hpp"
 #include "fmt/format.h"
 #include "sha256.hpp"
 
@@ -33,7 +35,105 @@ void append_field(std::string& out, const std::string& field) {
   out += '"';
 }
 
+using Append = void (*)(std::string& out, const AccountMargin& margin);
+
+/// A column of margin.csv.
+struct Column {
+  const char* name;
+  Append append;
+};
+
+template <double AccountMargin::*member>
+void append_amount(std::string& out, const AccountMargin& m) {
+  append_number(out, m.*member);
+}
+
+template <double MarginComponents::*member>
+void append_component(std::string& out, const AccountMargin& m) {
+  append_number(out, m.components.*member);
+}
+
+/// Empty where it is infinite: there is no equity for the maintenance margin to be a share of.
+void append_ratio(std::string& out, const AccountMargin& m) {
+  if (std::isfinite(m.margin_ratio)) append_number(out, m.margin_ratio);
+}
+
+/// What the configuration asks for, in an order that never changes.
+std::vector<Column> columns(const MarginConfig& c) {
+  std::vector<Column> all = {
+      {"account", [](std::string& out, const AccountMargin& m) { append_field(out, m.account); }},
+      {"mode", [](std::string& out, const AccountMargin& m) { out += to_string(m.mode); }},
+      {"positions",
+       [](std::string& out, const AccountMargin& m) { out += std::to_string(m.position_count); }},
+      {"gross_notional", append_amount<&AccountMargin::gross_notional_usd>},
+      {"value_at_risk", append_amount<&AccountMargin::value_at_risk_usd>},
+      {"expected_shortfall", append_amount<&AccountMargin::expected_shortfall_usd>},
+      {"standard_error", append_amount<&AccountMargin::standard_error_usd>},
+      {"margin", append_amount<&AccountMargin::margin_usd>}};
+  const auto add = [&](bool is_shown, const char* name, Append append) {
+    if (is_shown) all.push_back({name, append});
+  };
+  const bool has_dependence = c.dependence.has_value(), has_stress = c.stress.has_value();
+  const bool has_collateral = c.collateral.has_value();
+  add(c.has_components(), "base", append_component<&MarginComponents::base>);
+  add(has_dependence, "dependence", append_component<&MarginComponents::dependence>);
+  add(has_dependence, "concentration", append_component<&MarginComponents::concentration>);
+  add(c.liquidity.has_value(), "liquidity", append_component<&MarginComponents::liquidity>);
+  add(has_stress, "stress", append_component<&MarginComponents::stress>);
+  add(has_stress, "worst_scenario",
+      [](std::string& out, const AccountMargin& m) { append_field(out, m.worst_scenario); });
+  add(c.procyclicality.has_value(), "procyclicality",
+      append_component<&MarginComponents::procyclicality>);
+  add(c.funding.has_value(), "funding", append_component<&MarginComponents::funding>);
+  add(c.short_option_minimum_rate.has_value(), "short_option_minimum",
+      append_component<&MarginComponents::short_option_minimum>);
+  add(c.floor_usd > 0, "floor", append_component<&MarginComponents::floor>);
+  add(has_dependence && !c.dependence->is_sum, "uncharged",
+      append_component<&MarginComponents::uncharged>);
+  add(has_collateral || c.maintenance_ratio || c.maintenance_confidence_level, "maintenance_margin",
+      append_amount<&AccountMargin::maintenance_margin_usd>);
+  add(has_collateral, "equity", append_amount<&AccountMargin::equity_usd>);
+  add(has_collateral, "margin_excess", append_amount<&AccountMargin::excess_usd>);
+  add(has_collateral, "margin_ratio", append_ratio);
+  add(has_collateral, "status",
+      [](std::string& out, const AccountMargin& m) { out += to_string(m.status); });
+  return all;
+}
+
 std::string text_of(const std::filesystem::path& path) { return path.generic_string(); }
+
+/// The tables that there are, each with every key.
+nlohmann::ordered_json margin_configuration(const MarginConfig& c) {
+  nlohmann::ordered_json j = {
+      {"multiplier", c.multiplier}, {"sampling_uplift", c.sampling_uplift}, {"floor", c.floor_usd}};
+  if (c.maintenance_ratio) j["maintenance"] = *c.maintenance_ratio;
+  if (c.maintenance_confidence_level)
+    j["maintenance"] = {{"confidence", *c.maintenance_confidence_level}};
+  if (c.dependence)
+    j["dependence"] = {{"weight", c.dependence->weight},
+                       {"confidence", c.dependence->confidence_level},
+                       {"combine", c.dependence->is_sum ? "sum" : "larger"}};
+  if (c.liquidity) j["liquidity"] = {{"file", text_of(c.liquidity->file)}};
+  if (c.stress) {
+    if (c.stress->file) j["stress"]["file"] = text_of(*c.stress->file);
+    j["stress"].update({{"grid", c.stress->has_grid},
+                        {"range", c.stress->range},
+                        {"vol_up", c.stress->vol_up},
+                        {"vol_down", c.stress->vol_down},
+                        {"vol_power", c.stress->vol_power},
+                        {"far_moves", c.stress->has_far_moves}});
+  }
+  if (c.procyclicality)
+    j["procyclicality"] = {{"covariance", text_of(c.procyclicality->covariance)},
+                           {"weight", c.procyclicality->weight}};
+  if (c.funding) j["funding"] = {{"file", text_of(c.funding->file)}};
+  if (c.short_option_minimum_rate)
+    j["short_option_minimum"] = {{"rate", *c.short_option_minimum_rate}};
+  if (c.collateral)
+    j["collateral"] = {{"simulate", c.collateral->is_simulated},
+                       {"haircuts", c.collateral->haircuts}};
+  return j;
+}
 
 nlohmann::ordered_json configuration(const RunConfig& c) {
   nlohmann::ordered_json j;
@@ -57,7 +157,7 @@ nlohmann::ordered_json configuration(const RunConfig& c) {
       {"paths", c.risk.path_count},           {"seed", c.risk.seed},
       {"sampler", to_string(c.risk.sampler)}, {"confidence", c.risk.confidence_level},
       {"horizon_days", c.risk.horizon_days},  {"revalue_at", to_string(c.risk.revalue_at)}};
-  j["margin"]["multiplier"] = c.margin.multiplier;
+  j["margin"] = margin_configuration(c.margin);
   j["compute"] = {{"backend", to_string(c.compute.backend)},
                   {"threads", c.compute.thread_count},
                   {"devices", c.compute.devices},
@@ -79,6 +179,10 @@ nlohmann::ordered_json input_hashes(const RunConfig& c) {
   add(c.inputs.covariance);
   if (c.inputs.accounts) add(*c.inputs.accounts);
   if (c.inputs.collateral) add(*c.inputs.collateral);
+  if (c.margin.liquidity) add(c.margin.liquidity->file);
+  if (c.margin.stress && c.margin.stress->file) add(*c.margin.stress->file);
+  if (c.margin.procyclicality) add(c.margin.procyclicality->covariance);
+  if (c.margin.funding) add(c.margin.funding->file);
   return j;
 }
 
@@ -138,17 +242,18 @@ bool ran_on_cuda(const RunRecord& record) {
                      [](const PathShare& share) { return share.backend.name == "cuda"; });
 }
 
-std::string format_margins(const std::vector<AccountMargin>& margins) {
-  std::string out =
-      "account,mode,positions,gross_notional,value_at_risk,expected_shortfall,standard_error,"
-      "margin\n";
-  for (const AccountMargin& m : margins) {
-    append_field(out, m.account);
-    out += fmt::format(",{},{}", to_string(m.mode), m.position_count);
-    for (const double number : {m.gross_notional_usd, m.value_at_risk_usd, m.expected_shortfall_usd,
-                                m.standard_error_usd, m.margin_usd}) {
-      out += ',';
-      append_number(out, number);
+std::string format_margins(const std::vector<AccountMargin>& margins, const MarginConfig& config) {
+  const std::vector<Column> shown = columns(config);
+  std::string out;
+  for (const Column& column : shown) {
+    if (!out.empty()) out += ',';
+    out += column.name;
+  }
+  out += '\n';
+  for (const AccountMargin& margin : margins) {
+    for (const Column& column : shown) {
+      if (&column != &shown.front()) out += ',';
+      column.append(out, margin);
     }
     out += '\n';
   }
@@ -157,7 +262,7 @@ std::string format_margins(const std::vector<AccountMargin>& margins) {
 
 void write_report(const std::filesystem::path& directory, const std::vector<AccountMargin>& margins,
                   const RunRecord& record) {
-  const std::string text = format_margins(margins);
+  const std::string text = format_margins(margins, record.config.margin);
   const std::string json = format_record(record, text);
   create_directory_for(directory);
   AtomicFile margin_file(directory / "margin.csv"), record_file(directory / "run.json");

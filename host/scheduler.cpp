@@ -7,6 +7,7 @@
 #include <system_error>
 #include <thread>
 
+#include "components.hpp"
 #include "fmt/format.h"
 
 namespace shortfall {
@@ -225,6 +226,42 @@ Simulated simulate_on(const std::vector<std::unique_ptr<Backend>>& backends, con
   return result;
 }
 
+namespace {
+
+/// The simulations of the components, which have books of their own: a loss that is not usable has
+/// no account to name.
+Simulate component_simulation(const std::vector<std::unique_ptr<Backend>>& backends,
+                              const RunConfig& config, const Book& book, const Progress& progress,
+                              std::vector<std::string>& warnings) {
+  return [&, config](const Plan& plan) {
+    // The bar is full; a caller who wants to stop is heard all the same.
+    const Progress stop = [&](std::uint64_t) {
+      if (progress) progress(plan.path_count);
+    };
+    try {
+      Simulated simulated = simulate_on(backends, plan, stop, fallback_of(config.compute));
+      warnings.insert(warnings.end(), simulated.warnings.begin(), simulated.warnings.end());
+      return std::move(simulated.tails);
+    } catch (const LossError& error) {
+      throw OperatingError(fmt::format(
+          "a margin component: the loss on path {} is not a usable number ({}); check the "
+          "covariances and [margin.liquidity]",
+          error.path,
+          error.instrument == core::none
+              ? "the sum of positions"
+              : "instrument " + book.instruments[plan.instruments[error.instrument]].name));
+    }
+  };
+}
+
+/// The larger expected shortfall of the two, group by group.
+void take_larger(std::vector<GroupRisk>& risks, const std::vector<GroupRisk>& others) {
+  for (std::size_t g = 0; g < risks.size(); ++g)
+    if (others[g].expected_shortfall_usd > risks[g].expected_shortfall_usd) risks[g] = others[g];
+}
+
+}  // namespace
+
 RunResult run(const RunConfig& config, const Progress& progress) {
   RunResult result;
   RunRecord& record = result.record;
@@ -233,19 +270,36 @@ RunResult run(const RunConfig& config, const Progress& progress) {
     record.seconds_by_stage.emplace_back(stage, stopwatch.lap_seconds());
   };
   const std::vector<std::unique_ptr<Backend>> backends = make_backends(config.compute);
-  const RunInputs inputs = load_inputs(config);
+  RunInputs as_read = load_inputs(config);
+  const Covariance daily = as_read.covariance;
+  const RunInputs inputs = simulated_inputs(config, std::move(as_read));
   finish("load");
-  const Plan plan = build_plan(config, inputs);
+  const bool is_worst = config.risk.revalue_at == RevalueAt::worst;
+  RunConfig at_once = config;
+  at_once.risk.revalue_at = RevalueAt::now;
+  RunConfig base = config;
+  if (is_worst) base.risk.revalue_at = RevalueAt::horizon;
+  const Plan plan = build_plan(base, inputs);
   finish("plan");
   record.warnings = warnings_of(plan);
   try {
     Simulated simulated = simulate_on(backends, plan, progress, fallback_of(config.compute));
-    finish("simulate");
-    result.margins = compute_margins(plan, inputs.book, simulated.tails, config.margin);
-    finish("margin");
     record.shares = std::move(simulated.shares);
     record.warnings.insert(record.warnings.end(), simulated.warnings.begin(),
                            simulated.warnings.end());
+    std::vector<GroupRisk> risks = group_risks(plan, simulated.tails);
+    const Simulate simulate =
+        component_simulation(backends, config, inputs.book, progress, record.warnings);
+    if (is_worst) {
+      const Plan now = build_plan(at_once, inputs);
+      take_larger(risks, group_risks(now, simulate(now)));
+    }
+    finish("simulate");
+    result.margins = account_margins(plan, inputs.book, risks, config.margin);
+    if (config.margin.has_components())
+      result.margins = charge_components(config, inputs, {plan, risks, daily}, simulate,
+                                         std::move(result.margins));
+    finish("margin");
   } catch (const LossError& error) {
     throw_named(error, plan, inputs.book);
   }

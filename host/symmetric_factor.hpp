@@ -28,6 +28,9 @@ struct EigenDecomposition {
                                 ///< magnitude (ties: the first) is positive
 };
 
+/// The largest matrix that a run decomposes: 10 s.
+inline constexpr std::size_t decomposition_size_max = 1000;
+
 /// Cyclic Jacobi by rows (Golub and Van Loan 2013, section 8.5): absolute errors of order
 /// n 2^-53 times the greatest |eigenvalue|. About 30 n^3 multiplications.
 EigenDecomposition decompose(const std::vector<double>& matrix, std::size_t n);

@@ -8,6 +8,8 @@
 
 #include <Eigen/Eigenvalues>
 
+#include "collateral.hpp"
+#include "components.hpp"
 #include "fmt/format.h"
 #include "machine.hpp"
 #include "shortfall/cuda.hpp"
@@ -31,11 +33,83 @@ std::string clip(const std::string& text, std::size_t width) {
   return text.size() <= width ? text : text.substr(0, width - 3) + "...";
 }
 
-std::string format_row(const AccountMargin& m) {
-  return fmt::format("{:<24} {:<9} {:>9} {:>17} {:>15} {:>15} {:>12} {:>15}\n", clip(m.account, 24),
-                     to_string(m.mode), m.position_count, format_usd(m.gross_notional_usd),
-                     format_usd(m.value_at_risk_usd), format_usd(m.expected_shortfall_usd),
-                     format_usd(m.standard_error_usd), format_usd(m.margin_usd));
+/// A column of the table of accounts.
+struct SummaryColumn {
+  const char* title;
+  int width;
+  bool adds_up;  ///< whether the row of totals shows it
+  std::string (*text)(const AccountMargin& margin);
+};
+
+template <double AccountMargin::*member>
+std::string usd(const AccountMargin& m) {
+  return format_usd(m.*member);
+}
+
+/// With components, what the margin is made of takes the place of the statistics.
+std::vector<SummaryColumn> summary_columns(const MarginConfig& config) {
+  std::vector<SummaryColumn> columns = {{"positions", 9, true, [](const AccountMargin& m) {
+                                           return with_separators(m.position_count);
+                                         }}};
+  if (config.has_components()) {
+    columns.push_back({"exp. shortfall", 15, false, usd<&AccountMargin::expected_shortfall_usd>});
+    columns.push_back(
+        {"base", 15, true, [](const AccountMargin& m) { return format_usd(m.components.base); }});
+    columns.push_back({"components", 15, true, [](const AccountMargin& m) {
+                         return format_usd(m.components.sum() - m.components.base);
+                       }});
+  } else {
+    columns.push_back({"gross notional", 17, true, usd<&AccountMargin::gross_notional_usd>});
+    columns.push_back({"value at risk", 15, false, usd<&AccountMargin::value_at_risk_usd>});
+    columns.push_back({"exp. shortfall", 15, false, usd<&AccountMargin::expected_shortfall_usd>});
+    columns.push_back({"std. error", 12, false, usd<&AccountMargin::standard_error_usd>});
+  }
+  columns.push_back({"margin", 15, true, usd<&AccountMargin::margin_usd>});
+  if (config.collateral) {
+    columns.push_back({"equity", 15, true, usd<&AccountMargin::equity_usd>});
+    columns.push_back({"status", 9, false,
+                       [](const AccountMargin& m) { return std::string(to_string(m.status)); }});
+  }
+  return columns;
+}
+
+/// Sums of what columns show.
+AccountMargin total_of(const std::vector<AccountMargin>& margins) {
+  AccountMargin total;
+  for (const AccountMargin& m : margins) {
+    total.position_count += m.position_count;
+    total.gross_notional_usd += m.gross_notional_usd;
+    total.margin_usd += m.margin_usd;
+    total.components.base += m.components.base;
+    total.components.floor += m.components.sum() - m.components.base;  // all but the base
+    total.equity_usd += m.equity_usd;
+  }
+  return total;
+}
+
+/// The accounts with the largest margins and the totals of all.
+std::string format_largest(const RunResult& result) {
+  const std::vector<SummaryColumn> columns = summary_columns(result.record.config.margin);
+  std::vector<const AccountMargin*> largest;
+  for (const AccountMargin& m : result.margins) largest.push_back(&m);
+  const std::size_t shown = std::min<std::size_t>(10, largest.size());
+  std::partial_sort(
+      largest.begin(), largest.begin() + static_cast<std::ptrdiff_t>(shown), largest.end(),
+      [](const AccountMargin* a, const AccountMargin* b) { return a->margin_usd > b->margin_usd; });
+  std::string out;
+  const auto row = [&](const std::string& name, const char* mode, auto text_of) {
+    out += fmt::format("{:<24} {:<9}", name, mode);
+    for (const SummaryColumn& c : columns) out += fmt::format(" {:>{}}", text_of(c), c.width);
+    out += '\n';
+  };
+  row("largest margins (USD)", "mode", [](const SummaryColumn& c) { return std::string(c.title); });
+  for (std::size_t i = 0; i < shown; ++i)
+    row(clip(largest[i]->account, 24), to_string(largest[i]->mode),
+        [&](const SummaryColumn& c) { return c.text(*largest[i]); });
+  const AccountMargin total = total_of(result.margins);
+  row(fmt::format("all {} accounts", with_separators(result.margins.size())), "",
+      [&](const SummaryColumn& c) { return c.adds_up ? c.text(total) : std::string(); });
+  return out;
 }
 
 /// Seconds for all paths, from as many as a quarter of a second allows. The shorter runs keep their
@@ -64,6 +138,17 @@ std::string count_by_type(const Plan& plan, const Book& book) {
     if (count) out += fmt::format("{}{} {}", out.empty() ? "" : ", ", count, to_string(type));
   }
   return out;
+}
+
+/// The first of the two simulations that `worst` takes.
+RunConfig base_config(RunConfig config) {
+  if (config.risk.revalue_at == RevalueAt::worst) config.risk.revalue_at = RevalueAt::horizon;
+  return config;
+}
+
+bool needs_more_simulations(const RunConfig& config) {
+  return config.risk.revalue_at == RevalueAt::worst || config.margin.dependence ||
+         config.margin.procyclicality || config.margin.maintenance_confidence_level;
 }
 
 /// Condition number of the correlation matrix and how few directions carry the market.
@@ -143,26 +228,7 @@ void ProgressBar::draw(std::uint64_t paths_done, double elapsed_seconds) {
 
 std::string format_summary(const RunResult& result, const std::string& directory) {
   const RunRecord& record = result.record;
-  std::vector<const AccountMargin*> largest;
-  AccountMargin total;
-  total.account = "total";
-  for (const AccountMargin& m : result.margins) {
-    largest.push_back(&m);
-    total.gross_notional_usd += m.gross_notional_usd;
-    total.margin_usd += m.margin_usd;
-  }
-  const std::size_t shown = std::min<std::size_t>(10, largest.size());
-  std::partial_sort(
-      largest.begin(), largest.begin() + static_cast<std::ptrdiff_t>(shown), largest.end(),
-      [](const AccountMargin* a, const AccountMargin* b) { return a->margin_usd > b->margin_usd; });
-  std::string out = fmt::format("{:<24} {:<9} {:>9} {:>17} {:>15} {:>15} {:>12} {:>15}\n",
-                                "largest margins (USD)", "mode", "positions", "gross notional",
-                                "value at risk", "exp. shortfall", "std. error", "margin");
-  for (std::size_t i = 0; i < shown; ++i) out += format_row(*largest[i]);
-  out += fmt::format("{:<24} {:<9} {:>9} {:>17} {:>15} {:>15} {:>12} {:>15}\n",
-                     fmt::format("all {} accounts", with_separators(result.margins.size())), "",
-                     with_separators(record.position_count), format_usd(total.gross_notional_usd),
-                     "", "", "", format_usd(total.margin_usd));
+  std::string out = format_largest(result);
   const double seconds = seconds_of(record, "simulate");
   const double revaluations = static_cast<double>(record.config.risk.path_count) *
                               static_cast<double>(record.instrument_count);
@@ -203,8 +269,8 @@ std::string format_duration(double seconds) {
 
 std::string describe_run(const RunConfig& config) {
   const std::vector<std::unique_ptr<Backend>> backends = make_backends(config.compute);
-  const RunInputs inputs = load_inputs(config);
-  Plan plan = build_plan(config, inputs);
+  const RunInputs inputs = simulated_inputs(config, load_inputs(config));
+  Plan plan = build_plan(base_config(config), inputs);
   const Book& book = inputs.book;
   std::string out = fmt::format("{}: valid\n", config.file.string());
   const auto line = [&](const char* name, const std::string& text) {
@@ -232,10 +298,12 @@ std::string describe_run(const RunConfig& config) {
          format_bytes(static_cast<double>(backend->bytes_needed(plan))));
   }
   for (const std::string& warning : plan.model.warnings) line("warning", warning);
-  line("estimated time",
-       format_duration(
-           estimated_seconds(std::move(plan), config.risk.confidence_level, *backends.front()) /
-           static_cast<double>(backends.size())));
+  const double seconds =
+      estimated_seconds(std::move(plan), config.risk.confidence_level, *backends.front()) /
+      static_cast<double>(backends.size());
+  std::string time = format_duration(seconds);
+  if (needs_more_simulations(config)) time += " a simulation; the components take several";
+  line("estimated time", time);
   return out;
 }
 

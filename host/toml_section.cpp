@@ -50,15 +50,24 @@ std::int64_t seconds_since_epoch(const toml::date_time& value) {
 
 TomlSection::TomlSection(const toml::table& document, const char* name, std::string file,
                          Problems& problems)
-    : name_(name), file_(std::move(file)), problems_(problems) {
-  const toml::node* const node = document.get(name);
+    : TomlSection(document.get(name), name, std::move(file), problems) {}
+
+TomlSection::TomlSection(const toml::node* node, std::string name, std::string file,
+                         Problems& problems)
+    : name_(std::move(name)), file_(std::move(file)), problems_(problems) {
   if (!node) return;
   table_ = node->as_table();
   if (!table_) {
+    is_no_table_ = true;
     problems_.add(
         file_, node->source().begin.line,
-        fmt::format("{} is {}; write it as the table [{}]", name, type_name(*node), name));
+        fmt::format("{} is {}; write it as the table [{}]", name_, type_name(*node), name_));
   }
+}
+
+TomlSection TomlSection::table(const char* key) {
+  return TomlSection(table_ ? table_->get(key) : nullptr, fmt::format("{}.{}", name_, key), file_,
+                     problems_);
 }
 
 std::size_t TomlSection::line_of(const char* key) const {
@@ -77,7 +86,7 @@ void TomlSection::report(const char* key, const std::string& message) {
 }
 
 void TomlSection::report_missing(const char* key, const char* remedy) {
-  report(key, fmt::format("is missing; {}", remedy));
+  if (!is_no_table_) report(key, fmt::format("is missing; {}", remedy));
 }
 
 void TomlSection::report_type(const char* key, const char* wanted, const toml::node& found) {
@@ -101,6 +110,41 @@ void TomlSection::real(const char* key, double& value, const RealDomain& domain)
     value = found;
   } else {
     report(key, fmt::format("is {}; it must be {}", found, domain.description));
+  }
+}
+
+void TomlSection::required_real(const char* key, double& value, const RealDomain& domain,
+                                const char* remedy) {
+  const bool is_present = table_ && table_->contains(key);
+  real(key, value, domain);
+  if (!is_present) report_missing(key, remedy);
+}
+
+void TomlSection::boolean(const char* key, bool& value) {
+  const toml::node* const node = find(key);
+  if (!node) return;
+  if (const auto found = node->value_exact<bool>())
+    value = *found;
+  else
+    report_type(key, "true or false", *node);
+}
+
+void TomlSection::reals(const char* key, std::map<std::string, double>& values,
+                        const RealDomain& domain) {
+  const toml::node* const node = find(key);
+  if (!node) return;
+  const toml::table* const table = node->as_table();
+  if (!table) return report_type(key, "a table of numbers, like {BTC = 0.1}", *node);
+  for (const auto& [name, element] : *table) {
+    const std::optional<double> found = element.value<double>();
+    if (!element.is_number())
+      report(key, fmt::format("has {} for {}; write a number", type_name(element),
+                              in_quotes(name.str())));
+    else if (!std::isfinite(*found) || !domain.contains(*found))
+      report(key, fmt::format("has {} for {}; it must be {}", *found, in_quotes(name.str()),
+                              domain.description));
+    else
+      values.emplace(name.str(), *found);
   }
 }
 

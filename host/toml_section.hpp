@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,10 +37,16 @@ class TomlSection {
  public:
   /// The table `name` of the document; one that is absent leaves every default.
   TomlSection(const toml::table& document, const char* name, std::string file, Problems& problems);
+  /// The table `key` inside this one, which is to be there.
+  TomlSection table(const char* key);
 
   /// Each reads a key into `value`, which holds the default and keeps it where the key is absent or
   /// wrong, and reports what is wrong.
   void real(const char* key, double& value, const RealDomain& domain);
+  void required_real(const char* key, double& value, const RealDomain& domain, const char* remedy);
+  void boolean(const char* key, bool& value);
+  /// A table of reals, all keys of which are names.
+  void reals(const char* key, std::map<std::string, double>& values, const RealDomain& domain);
   void date_time(const char* key, std::int64_t& seconds);    ///< required
   bool path(const char* key, std::filesystem::path& value);  ///< false where absent
   void integers(const char* key, std::vector<int>& values, IntegerRange range);
@@ -81,8 +88,11 @@ class TomlSection {
                             const char* option, const std::optional<std::uint64_t>& replacement);
   std::size_t line_of(const char* key) const;
 
+  TomlSection(const toml::node* node, std::string name, std::string file, Problems& problems);
+
   const toml::table* table_ = nullptr;
-  const char* name_;
+  bool is_no_table_ = false;  ///< reported: nothing is missing from what is no table
+  std::string name_;
   std::string file_;
   Problems& problems_;
   std::vector<std::string_view> known_keys_;

@@ -18,6 +18,18 @@ void copy_columns(const T* rows, std::size_t row_count, std::uint32_t at, std::u
     std::copy_n(rows + r * core::row_path_count, valid, out.data() + r * path_count + at);
 }
 
+/// Losses of every group on a row of paths, into the columns from `at` on.
+void copy_losses(const CpuLoops& loops, const core::PlanArrays& arrays, const RowBuffers& row,
+                 std::uint32_t at, std::uint32_t path_count, std::vector<float>& out) {
+  const std::uint32_t valid = std::min(core::row_path_count, path_count - at);
+  for (std::size_t g = 0; g < arrays.group_count; ++g) {
+    const std::uint64_t begin = arrays.group_begin[g];
+    loops.aggregate(arrays.holdings + begin, arrays.group_begin[g + 1] - begin, row.values, 0.0f,
+                    row.losses);
+    std::copy_n(row.losses, valid, out.data() + g * path_count + at);
+  }
+}
+
 }  // namespace
 
 PathTrace trace_paths(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count,
@@ -46,15 +58,30 @@ PathTrace trace_paths(const Plan& plan, std::uint64_t first_path, std::uint32_t 
     copy_columns(row.factors, arrays.factor_count, at, path_count, trace.factors);
     copy_columns(row.states, arrays.state_row_count, at, path_count, trace.states);
     copy_columns(row.values, arrays.instrument_count, at, path_count, trace.values);
-    const std::uint32_t valid = std::min(core::row_path_count, path_count - at);
-    for (std::size_t g = 0; g < arrays.group_count; ++g) {
-      const std::uint64_t begin = arrays.group_begin[g];
-      loops.aggregate(arrays.holdings + begin, arrays.group_begin[g + 1] - begin, row.values, 0.0f,
-                      row.losses);
-      std::copy_n(row.losses, valid, trace.losses.data() + g * n + at);
-    }
+    copy_losses(loops, arrays, row, at, path_count, trace.losses);
   }
   return trace;
+}
+
+std::vector<float> losses_of_moves(const Plan& plan, const std::vector<double>& moves,
+                                   std::uint32_t path_count, InstructionSet instruction_set) {
+  const CpuLoops& loops = cpu_loops(instruction_set);
+  const core::PlanArrays arrays = plan.arrays();
+  SHORTFALL_ASSERT(moves.size() == static_cast<std::size_t>(arrays.factor_count) * path_count);
+  RowBuffers row(arrays, 1);
+  std::vector<float> losses(static_cast<std::size_t>(arrays.group_count) * path_count);
+  for (std::uint32_t at = 0; at < path_count; at += core::row_path_count) {
+    const std::uint32_t valid = std::min(core::row_path_count, path_count - at);
+    for (std::size_t f = 0; f < arrays.factor_count; ++f) {
+      double* const columns = row.factors + f * core::row_path_count;
+      std::copy_n(moves.data() + f * path_count + at, valid, columns);
+      std::fill(columns + valid, columns + core::row_path_count, 0.0);
+    }
+    loops.market_states(arrays, row.factors, row.states);
+    loops.revalue(arrays, row.states, row.values);
+    copy_losses(loops, arrays, row, at, path_count, losses);
+  }
+  return losses;
 }
 
 void throw_loss_error(const Plan& plan, std::uint64_t path) {

@@ -64,6 +64,14 @@ TEST(Config, HasTheDefaultsOfTheFormat) {
   EXPECT_EQ(config.compute.backend, BackendChoice::automatic);
 }
 
+TEST(Config, RevaluesAtOneOrTheWorstOfTwoTimes) {
+  TemporaryBook book;
+  for (const RevalueAt time : {RevalueAt::horizon, RevalueAt::now, RevalueAt::worst}) {
+    book.write("run.toml", inputs + market + "[risk]\nrevalue_at = \"" + to_string(time) + "\"\n");
+    EXPECT_EQ(load_config(book.path("run.toml")).risk.revalue_at, time);
+  }
+}
+
 TEST(Config, TakesTheCommandLineFirst) {
   TemporaryBook book;
   book.write("run.toml", inputs + market +
@@ -225,7 +233,7 @@ INSTANTIATE_TEST_SUITE_P(
         value("ConfidenceType", "risk", "confidence = \"0.99\"", "is a string; write a number"),
         value("Horizon", "risk", "horizon_days = -1", "must be above 0"),
         value("InfiniteHorizon", "risk", "horizon_days = inf", "is inf; it must be above 0"),
-        value("RevalueAt", "risk", "revalue_at = \"later\"", "write one of horizon, now"),
+        value("RevalueAt", "risk", "revalue_at = \"later\"", "write one of horizon, now, worst"),
         value("Multiplier", "margin", "multiplier = 0", "must be above 0"),
         value("Backend", "compute", "backend = \"gpu\"", "write one of auto, cpu, cuda"),
         value("Threads", "compute", "threads = 1025", "it must be from 0 to 1024"),

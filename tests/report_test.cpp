@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -30,21 +31,37 @@ constexpr const char* header =
     "account,mode,positions,gross_notional,value_at_risk,expected_shortfall,standard_error,"
     "margin\n";
 
+/// A row of the first eight columns.
+AccountMargin row_of(const char* account, MarginMode mode, std::uint32_t positions, double gross,
+                     double value_at_risk, double shortfall, double error, double margin) {
+  AccountMargin m;
+  m.account = account;
+  m.mode = mode;
+  m.position_count = positions;
+  m.gross_notional_usd = gross;
+  m.value_at_risk_usd = value_at_risk;
+  m.expected_shortfall_usd = shortfall;
+  m.standard_error_usd = error;
+  m.margin_usd = margin;
+  return m;
+}
+
 TEST(Report, MarginsToTheByte) {
   struct Row {
     AccountMargin margin;
     const char* text;
   };
   const Row rows[] = {
-      {{"alice", MarginMode::portfolio, 3, 1.5, 0.1, 0.30000000000000004, 0, 1e6},
+      {row_of("alice", MarginMode::portfolio, 3, 1.5, 0.1, 0.30000000000000004, 0, 1e6),
        "alice,portfolio,3,1.5,0.1,0.30000000000000004,0,1e+06\n"},
-      {{"a,b", MarginMode::cross, 0, 0, -0.0, -0.0, -0.0, -0.0}, "\"a,b\",cross,0,0,0,0,0,0\n"},
-      {{"say \"hi\"", MarginMode::isolated, 1, 5e-324, -1.5, 1e300, 0.001, 123456.789},
+      {row_of("a,b", MarginMode::cross, 0, 0, -0.0, -0.0, -0.0, -0.0),
+       "\"a,b\",cross,0,0,0,0,0,0\n"},
+      {row_of("say \"hi\"", MarginMode::isolated, 1, 5e-324, -1.5, 1e300, 0.001, 123456.789),
        "\"say \"\"hi\"\"\",isolated,1,5e-324,-1.5,1e+300,0.001,123456.789\n"},
-      {{"two\nlines", MarginMode::portfolio, 1, 1, 1, 1, 1, 1},
+      {row_of("two\nlines", MarginMode::portfolio, 1, 1, 1, 1, 1, 1),
        "\"two\nlines\",portfolio,1,1,1,1,1,1\n"},
-      {{"cr\r", MarginMode::portfolio, 1, 1, 1, 1, 1, 1}, "\"cr\r\",portfolio,1,1,1,1,1,1\n"},
-      {{"a b'c;d", MarginMode::portfolio, 4294967295u, 1, 1, 1, 1, 1},
+      {row_of("cr\r", MarginMode::portfolio, 1, 1, 1, 1, 1, 1), "\"cr\r\",portfolio,1,1,1,1,1,1\n"},
+      {row_of("a b'c;d", MarginMode::portfolio, 4294967295u, 1, 1, 1, 1, 1),
        "a b'c;d,portfolio,4294967295,1,1,1,1,1\n"},
   };
   std::string all = header;
@@ -56,6 +73,95 @@ TEST(Report, MarginsToTheByte) {
   for (const Row& row : rows) margins.push_back(row.margin);
   EXPECT_EQ(format_margins(margins), all);
   EXPECT_EQ(format_margins({}), header);
+}
+
+/// An account with another number in every column.
+AccountMargin full_row() {
+  AccountMargin m;
+  m.account = "a";
+  m.position_count = 1;
+  m.gross_notional_usd = 2;
+  m.value_at_risk_usd = 3;
+  m.expected_shortfall_usd = 4;
+  m.standard_error_usd = 5;
+  m.margin_usd = 6;
+  m.components = {11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
+  m.worst_scenario = "crash, then flat";
+  m.maintenance_margin_usd = 30;
+  m.equity_usd = -31;
+  m.excess_usd = 32.5;
+  m.margin_ratio = 0.75;
+  m.status = AccountStatus::call;
+  return m;
+}
+
+TEST(Report, ColumnsAreThoseOfTheConfiguration) {
+  const struct {
+    const char* name;
+    void (*configure)(MarginConfig&);
+    std::string columns, fields;  // after the first eight
+  } rows[] = {
+      {"Default", [](MarginConfig&) {}, "", ""},
+      {"Multiplier", [](MarginConfig& c) { c.multiplier = 2; }, "", ""},
+      {"Uplift", [](MarginConfig& c) { c.sampling_uplift = 1; }, ",base", ",11"},
+      {"Dependence", [](MarginConfig& c) { c.dependence.emplace(); },
+       ",base,dependence,concentration,uncharged", ",11,12,13,14"},
+      {"BothCharged", [](MarginConfig& c) { c.dependence.emplace().is_sum = true; },
+       ",base,dependence,concentration", ",11,12,13"},
+      {"Liquidity", [](MarginConfig& c) { c.liquidity.emplace(); }, ",base,liquidity", ",11,15"},
+      {"Stress", [](MarginConfig& c) { c.stress.emplace(); }, ",base,stress,worst_scenario",
+       ",11,16,\"crash, then flat\""},
+      {"Procyclicality", [](MarginConfig& c) { c.procyclicality.emplace(); },
+       ",base,procyclicality", ",11,17"},
+      {"Funding", [](MarginConfig& c) { c.funding.emplace(); }, ",base,funding", ",11,18"},
+      {"ShortOptions", [](MarginConfig& c) { c.short_option_minimum_rate = 0; },
+       ",base,short_option_minimum", ",11,19"},
+      {"Floor", [](MarginConfig& c) { c.floor_usd = 1; }, ",base,floor", ",11,20"},
+      {"Maintenance", [](MarginConfig& c) { c.maintenance_ratio = 0.5; },
+       ",base,maintenance_margin", ",11,30"},
+      {"MaintenanceConfidence", [](MarginConfig& c) { c.maintenance_confidence_level = 0.9; },
+       ",base,maintenance_margin", ",11,30"},
+      {"Collateral", [](MarginConfig& c) { c.collateral.emplace(); },
+       ",base,maintenance_margin,equity,margin_excess,margin_ratio,status",
+       ",11,30,-31,32.5,0.75,call"},
+      {"All",
+       [](MarginConfig& c) {
+         c = {1,
+              1,
+              1,
+              0.5,
+              {},
+              DependenceConfig{},
+              LiquidityConfig{},
+              StressConfig{},
+              ProcyclicalityConfig{},
+              FundingConfig{},
+              0.1,
+              CollateralConfig{}};
+       },
+       ",base,dependence,concentration,liquidity,stress,worst_scenario,procyclicality,funding,"
+       "short_option_minimum,floor,uncharged,maintenance_margin,equity,margin_excess,margin_ratio,"
+       "status",
+       ",11,12,13,15,16,\"crash, then flat\",17,18,19,20,14,30,-31,32.5,0.75,call"},
+  };
+  for (const auto& row : rows) {
+    MarginConfig config;
+    row.configure(config);
+    std::string first_eight = header;
+    first_eight.pop_back();
+    EXPECT_EQ(format_margins({full_row()}, config),
+              first_eight + row.columns + "\na,portfolio,1,2,3,4,5,6" + row.fields + "\n")
+        << row.name;
+  }
+}
+
+TEST(Report, RatioIsEmptyWithoutEquity) {
+  MarginConfig config;
+  config.collateral.emplace();
+  AccountMargin margin = full_row();
+  margin.margin_ratio = std::numeric_limits<double>::infinity();
+  margin.status = AccountStatus::liquidate;
+  EXPECT_TRUE(format_margins({margin}, config).ends_with(",-31,32.5,,liquidate\n"));
 }
 
 /// Significant digits of a number's text.
@@ -70,7 +176,7 @@ TEST(Report, NumbersReadBackAndNoneIsShorter) {
   for (const double number :
        {0.1, 1.0 / 3, 2.0 / 3 * 1e9, 9007199254740993.0, 1e22, 1e23, 4.35, 1.7976931348623157e308,
         2.2250738585072014e-308, -123456789.125, 1200.0}) {
-    std::string text = format_margins({{"a", MarginMode::portfolio, 1, number, 0, 0, 0, 0}});
+    std::string text = format_margins({row_of("a", MarginMode::portfolio, 1, number, 0, 0, 0, 0)});
     text.erase(0, std::string(header).size() + std::string("a,portfolio,1,").size());
     text.erase(text.find(','));
     EXPECT_EQ(std::strtod(text.c_str(), nullptr), number) << text;
@@ -130,6 +236,48 @@ TEST(Report, RunRecordSaysWhatRan) {
   EXPECT_EQ(configuration.at("model").at("tail_floor"), "auto");
   EXPECT_EQ(configuration.at("risk").at("confidence"), 0.99);
   EXPECT_EQ(configuration.at("compute").at("instruction_set"), "generic");
+  EXPECT_EQ(configuration.at("margin"),
+            nlohmann::json::parse(R"({"multiplier": 1, "sampling_uplift": 0, "floor": 0})"));
+}
+
+TEST(Report, RunRecordHasTheTablesOfMargin) {
+  Ran ran;
+  MarginConfig& margin = ran.result.record.config.margin;
+  margin.maintenance_confidence_level = 0.95;
+  margin.dependence.emplace();
+  margin.liquidity = LiquidityConfig{ran.book.path("liquidity.csv")};
+  margin.stress.emplace().file = ran.book.path("stress.csv");
+  margin.procyclicality = ProcyclicalityConfig{ran.book.path("stressed.csv"), 0.5};
+  margin.funding = FundingConfig{ran.book.path("funding.csv")};
+  margin.short_option_minimum_rate = 0.01;
+  margin.collateral = CollateralConfig{false, {{"BTC", 0.125}}};
+  const char* const files[] = {"liquidity.csv", "stress.csv", "stressed.csv", "funding.csv"};
+  for (const char* file : files) ran.book.write(file, file);
+  ran.write();
+  const auto j = nlohmann::json::parse(read(ran.out / "run.json"));
+  EXPECT_EQ(j.at("sha256").at("inputs").size(), 11u);
+  for (const char* file : files)
+    EXPECT_EQ(j.at("sha256").at("inputs").at(ran.book.path(file).generic_string()),
+              sha256_of_file(ran.book.path(file)))
+        << file;
+  auto wanted = nlohmann::json::parse(R"({
+    "multiplier": 1, "sampling_uplift": 0, "floor": 0, "maintenance": {"confidence": 0.95},
+    "dependence": {"weight": 0.25, "confidence": 0.995, "combine": "larger"},
+    "stress": {"grid": true, "range": 0.16, "vol_up": 0.5, "vol_down": 0.25, "vol_power": 0.3,
+               "far_moves": true},
+    "procyclicality": {"weight": 0.5},
+    "short_option_minimum": {"rate": 0.01},
+    "collateral": {"simulate": false, "haircuts": {"BTC": 0.125}}})");
+  wanted["liquidity"]["file"] = ran.book.path("liquidity.csv").generic_string();
+  wanted["stress"]["file"] = ran.book.path("stress.csv").generic_string();
+  wanted["procyclicality"]["covariance"] = ran.book.path("stressed.csv").generic_string();
+  wanted["funding"]["file"] = ran.book.path("funding.csv").generic_string();
+  EXPECT_EQ(j.at("configuration").at("margin"), wanted);
+  // The table for people: what the margin is made of, and where the account stands.
+  const std::string summary = format_summary(ran.result, "out");
+  for (const char* title : {"base", "components", "margin", "equity", "status"})
+    EXPECT_NE(summary.find(title), std::string::npos) << summary;
+  EXPECT_EQ(summary.find("value at risk"), std::string::npos) << summary;
 }
 
 TEST(Report, NamesEveryDeviceThatRan) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "shortfall/config.hpp"
@@ -78,10 +80,37 @@ struct Book {
   std::vector<Collateral> collateral;
 };
 
-/// Everything that a run reads.
+/// A row of liquidity.csv: what closing out in an underlying costs.
+struct LiquidityTerms {
+  double daily_volume_usd = 0;             ///< > 0
+  double half_spread_bps = 0;              ///< >= 0
+  double impact = 0;                       ///< >= 0, of a day's volatility for a day's volume
+  double vol_spread = 0;                   ///< >= 0, decimal
+  std::optional<double> liquidation_days;  ///< at least the horizon; empty: the horizon
+};
+
+/// A row of funding.csv: stressed daily rates of an underlying's perpetuals, >= 0.
+struct FundingRates {
+  double long_pays = 0, short_pays = 0;
+};
+
+/// A scenario of stress.csv: moves of factors, in the factors' own units; what it does not name
+/// stays.
+struct StressScenario {
+  std::string name;
+  double weight = 1;
+  std::vector<std::pair<std::uint32_t, double>> shocks;  ///< (factor, move), each factor once
+};
+
+/// Everything that a run reads. What the [margin] tables ask for beyond the book is empty where
+/// they do not; liquidity and funding are by underlying, and complete where they are needed.
 struct RunInputs {
   Book book;
   Covariance covariance;
+  std::vector<std::optional<LiquidityTerms>> liquidity;
+  std::vector<std::optional<FundingRates>> funding;
+  std::vector<StressScenario> scenarios;
+  std::optional<Covariance> stressed_covariance;
 };
 
 /// Reads and validates every input file of a configuration. Throws InputError with the problems of

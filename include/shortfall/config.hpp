@@ -7,11 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "shortfall/margin_config.hpp"
+
 namespace shortfall {
 
 enum class Distribution : std::uint8_t { gaussian, student_t };
 enum class Sampler : std::uint8_t { philox };
-enum class RevalueAt : std::uint8_t { horizon, now };
+/// `worst`: the larger expected shortfall of the two, per margin group.
+enum class RevalueAt : std::uint8_t { horizon, now, worst };
 enum class InstructionSet : std::uint8_t { automatic, generic, avx2, avx512 };
 enum class BackendChoice : std::uint8_t { automatic, cpu, cuda };
 
@@ -35,10 +38,6 @@ struct RiskConfig {
   double confidence_level = 0.99;
   double horizon_days = 1.0;
   RevalueAt revalue_at = RevalueAt::horizon;
-};
-
-struct MarginConfig {
-  double multiplier = 1.0;
 };
 
 struct ComputeConfig {

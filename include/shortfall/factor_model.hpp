@@ -54,6 +54,14 @@ struct FactorModel {
   std::vector<std::string> warnings;
 };
 
+/// Sets loading, unit and column_count of a model of factor_count factors from an L (F x F,
+/// row-major), each row rounded to integer multiples of its unit. Asserts the bound under which the
+/// product with the normals is exact.
+void set_loading(FactorModel& model, std::vector<double> loading);
+
+/// What the covariance of the file is multiplied by: the risk horizon over its own.
+double covariance_scale(const RunConfig& config);
+
 /// Factors the covariance scaled to the horizon and prepares the mixing variable. Problems (not
 /// positive semi-definite, tail floor out of bounds, too many factors) go to `problems`.
 FactorModel build_factor_model(const Covariance& covariance, const RunConfig& config,

@@ -79,4 +79,7 @@ struct Plan {
 /// loader's; a held underlying without a spot factor, k < 1, ... are found here) throw InputError.
 Plan build_plan(const RunConfig& config, const RunInputs& inputs);
 
+/// The same with another factor model of the same factors. revalue_at is horizon or now.
+Plan build_plan(const RunConfig& config, const RunInputs& inputs, FactorModel model);
+
 }  // namespace shortfall

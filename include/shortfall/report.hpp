@@ -39,8 +39,10 @@ struct RunRecord {
 /// Whether any of the paths were computed on a GPU.
 bool ran_on_cuda(const RunRecord& record);
 
-/// The text of margin.csv: byte-identical for equal inputs, seed and release.
-std::string format_margins(const std::vector<AccountMargin>& margins);
+/// The text of margin.csv: byte-identical for equal inputs, seed and release. Columns after the
+/// first eight are there where the configuration asks for them.
+std::string format_margins(const std::vector<AccountMargin>& margins,
+                           const MarginConfig& config = {});
 
 /// Writes both files to `directory`, which is created: each is written beside, synced and renamed,
 /// run.json last. Throws OperatingError, leaving an earlier result untouched.

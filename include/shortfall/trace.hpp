@@ -26,6 +26,13 @@ struct PathTrace {
 PathTrace trace_paths(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count,
                       InstructionSet instruction_set = InstructionSet::automatic);
 
+/// Losses of given factor moves in place of drawn ones, revalued by the same loops: a row per group
+/// and a column per path, times 2^scale_exponent USD. `moves` has a row per factor of the plan's
+/// model, whose L is not used, and a column per path. On the CPU.
+std::vector<float> losses_of_moves(const Plan& plan, const std::vector<double>& moves,
+                                   std::uint32_t path_count,
+                                   InstructionSet instruction_set = InstructionSet::automatic);
+
 /// Explains the first loss of a path that is not finite, by LossError.
 [[noreturn]] void throw_loss_error(const Plan& plan, std::uint64_t path);
 

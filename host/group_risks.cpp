@@ -1,0 +1,102 @@
+#include <algorithm>
+#include <utility>
+
+#include "components.hpp"
+#include "shortfall/core/portable.hpp"
+#include "shortfall/core/tail.hpp"
+
+namespace shortfall {
+namespace {
+
+/// 2^exponent, exact; gross notionals are within 2^+-400.
+double power_of_two(int exponent) {
+  SHORTFALL_ASSERT(exponent > -1000 && exponent < 1000);
+  return core::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
+}
+
+void require_summable(std::uint32_t group, const std::uint64_t* keys, std::uint64_t count) {
+  constexpr double largest = core::fixed_point_max / (1u << core::fixed_point_bits);
+  for (std::uint64_t j = 0; j < count; ++j) {
+    const float loss = core::tail_loss(keys[j]);
+    if (!(core::abs(loss) < static_cast<float>(largest)))
+      throw LossError(group, core::tail_path(keys[j]), core::none);
+  }
+}
+
+/// The accounts' risks at one time of revaluation.
+std::vector<GroupRisk> risks_at(RevalueAt time, RunConfig config, const RunInputs& inputs,
+                                const Simulate& simulate, const FactorModel* model) {
+  config.risk.revalue_at = time;
+  const Plan plan = model ? build_plan(config, inputs, *model) : build_plan(config, inputs);
+  const std::vector<GroupRisk> of_groups = group_risks(plan, simulate(plan));
+  std::vector<GroupRisk> risks(inputs.book.accounts.size());
+  for (std::size_t g = 0; g < of_groups.size(); ++g) risks[plan.groups[g].account] = of_groups[g];
+  return risks;
+}
+
+}  // namespace
+
+std::vector<GroupRisk> group_risks(const Plan& plan, const Tails& tails) {
+  SHORTFALL_ASSERT(tails.path_count == plan.path_count && tails.count == plan.tail.count);
+  SHORTFALL_ASSERT(plan.tail.whole >= 1 && plan.tail.count == plan.tail.whole + 1);
+  std::vector<GroupRisk> risks;
+  risks.reserve(plan.groups.size());
+  for (std::uint32_t g = 0; g < plan.groups.size(); ++g) {
+    require_summable(g, tails.group(g), tails.count);
+    const core::TailStatistics tail =
+        core::tail_statistics(tails.group(g), plan.tail.whole, plan.tail.k, plan.confidence_level);
+    const double usd = power_of_two(plan.groups[g].scale_exponent - core::fixed_point_bits);
+    risks.push_back(
+        {tail.value_at_risk * usd, tail.expected_shortfall * usd, tail.standard_error * usd});
+  }
+  return risks;
+}
+
+GroupedInputs group_accounts(const RunInputs& inputs) {
+  GroupedInputs grouped{inputs, {}};
+  Book& book = grouped.inputs.book;
+  book.accounts.clear();
+  book.positions.clear();
+  const std::vector<Position>& positions = inputs.book.positions;
+  std::vector<Position> own;
+  for (auto p = positions.begin(); p != positions.end();) {
+    const std::uint32_t account = p->account;
+    const MarginMode mode = inputs.book.accounts[account].mode;
+    const auto key = [&](const Position& position) {
+      if (mode == MarginMode::portfolio) return 0u;
+      return mode == MarginMode::isolated ? position.instrument
+                                          : inputs.book.instruments[position.instrument].underlying;
+    };
+    own.clear();
+    for (; p != positions.end() && p->account == account; ++p)
+      if (!p->quantity.is_zero()) own.push_back(*p);
+    // Instruments stay ascending within a group.
+    std::stable_sort(own.begin(), own.end(),
+                     [&](const Position& a, const Position& b) { return key(a) < key(b); });
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      if (i == 0 || key(own[i]) != key(own[i - 1])) {
+        book.accounts.push_back({inputs.book.accounts[account].name, MarginMode::portfolio});
+        grouped.account.push_back(account);
+      }
+      own[i].account = static_cast<std::uint32_t>(book.accounts.size() - 1);
+    }
+    book.positions.insert(book.positions.end(), own.begin(), own.end());
+  }
+  return grouped;
+}
+
+std::vector<GroupRisk> simulate_risks(const RunConfig& config, const RunInputs& inputs,
+                                      const Simulate& simulate, double confidence_level,
+                                      const FactorModel* model) {
+  RunConfig at = config;
+  at.risk.confidence_level = confidence_level;
+  if (config.risk.revalue_at != RevalueAt::worst)
+    return risks_at(config.risk.revalue_at, at, inputs, simulate, model);
+  std::vector<GroupRisk> risks = risks_at(RevalueAt::horizon, at, inputs, simulate, model);
+  const std::vector<GroupRisk> now = risks_at(RevalueAt::now, at, inputs, simulate, model);
+  for (std::size_t a = 0; a < risks.size(); ++a)
+    if (now[a].expected_shortfall_usd > risks[a].expected_shortfall_usd) risks[a] = now[a];
+  return risks;
+}
+
+}  // namespace shortfall
