@@ -213,6 +213,8 @@ Simulated simulate_on(const std::vector<std::unique_ptr<Backend>>& backends, con
         lost.push_back({part.paths, text_of(part.failure)});
         to_do.push_back(part.paths);
         std::erase(able, part.backend);
+        for (std::size_t b = 0; b < backends.size(); ++b)
+          if (backends[b].get() == part.backend) result.failed.push_back(b);
         continue;
       }
       const bool is_first = result.shares.empty();
@@ -228,20 +230,39 @@ Simulated simulate_on(const std::vector<std::unique_ptr<Backend>>& backends, con
 
 namespace {
 
+/// The backends of a run, less those that failed in it, and what is to be said of them.
+class RunBackends {
+ public:
+  RunBackends(const RunConfig& config, std::vector<std::string>& warnings)
+      : backends_(make_backends(config.compute)),
+        make_fallback_(fallback_of(config.compute)),
+        warnings_(warnings) {}
+
+  Simulated simulate(const Plan& plan, const Progress& progress) {
+    Simulated simulated = simulate_on(backends_, plan, progress, make_fallback_);
+    std::sort(simulated.failed.begin(), simulated.failed.end());
+    for (auto b = simulated.failed.rbegin(); b != simulated.failed.rend(); ++b)
+      backends_.erase(backends_.begin() + static_cast<std::ptrdiff_t>(*b));
+    warnings_.insert(warnings_.end(), simulated.warnings.begin(), simulated.warnings.end());
+    return simulated;
+  }
+
+ private:
+  std::vector<std::unique_ptr<Backend>> backends_;
+  MakeFallback make_fallback_;
+  std::vector<std::string>& warnings_;
+};
+
 /// The simulations of the components, which have books of their own: a loss that is not usable has
 /// no account to name.
-Simulate component_simulation(const std::vector<std::unique_ptr<Backend>>& backends,
-                              const RunConfig& config, const Book& book, const Progress& progress,
-                              std::vector<std::string>& warnings) {
-  return [&, config](const Plan& plan) {
+Simulate component_simulation(RunBackends& backends, const Book& book, const Progress& progress) {
+  return [&](const Plan& plan) {
     // The bar is full; a caller who wants to stop is heard all the same.
     const Progress stop = [&](std::uint64_t) {
       if (progress) progress(plan.path_count);
     };
     try {
-      Simulated simulated = simulate_on(backends, plan, stop, fallback_of(config.compute));
-      warnings.insert(warnings.end(), simulated.warnings.begin(), simulated.warnings.end());
-      return std::move(simulated.tails);
+      return backends.simulate(plan, stop).tails;
     } catch (const LossError& error) {
       throw OperatingError(fmt::format(
           "a margin component: the loss on path {} is not a usable number ({}); check the "
@@ -269,7 +290,7 @@ RunResult run(const RunConfig& config, const Progress& progress) {
   const auto finish = [&](const char* stage) {
     record.seconds_by_stage.emplace_back(stage, stopwatch.lap_seconds());
   };
-  const std::vector<std::unique_ptr<Backend>> backends = make_backends(config.compute);
+  RunBackends backends(config, record.warnings);
   RunInputs as_read = load_inputs(config);
   const Covariance daily = as_read.covariance;
   const RunInputs inputs = simulated_inputs(config, std::move(as_read));
@@ -283,13 +304,10 @@ RunResult run(const RunConfig& config, const Progress& progress) {
   finish("plan");
   record.warnings = warnings_of(plan);
   try {
-    Simulated simulated = simulate_on(backends, plan, progress, fallback_of(config.compute));
+    Simulated simulated = backends.simulate(plan, progress);
     record.shares = std::move(simulated.shares);
-    record.warnings.insert(record.warnings.end(), simulated.warnings.begin(),
-                           simulated.warnings.end());
     std::vector<GroupRisk> risks = group_risks(plan, simulated.tails);
-    const Simulate simulate =
-        component_simulation(backends, config, inputs.book, progress, record.warnings);
+    const Simulate simulate = component_simulation(backends, inputs.book, progress);
     if (is_worst) {
       const Plan now = build_plan(at_once, inputs);
       take_larger(risks, group_risks(now, simulate(now)));

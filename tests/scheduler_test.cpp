@@ -172,6 +172,7 @@ TEST_F(Scheduler, LostPathsAreRedoneByTheOthers) {
     expect_whole(simulated.shares);
     EXPECT_EQ(made, 0) << "the CPU is for when no device is left";
     ASSERT_EQ(simulated.warnings.size(), 1u);
+    EXPECT_EQ(simulated.failed, std::vector<std::size_t>{lost});
     const std::string name = "fake " + std::to_string(lost);
     std::string redone_on;
     for (std::size_t i = 0; i < 3; ++i)
@@ -200,6 +201,7 @@ TEST_F(Scheduler, OneDeviceLeftDoesTheRest) {
   EXPECT_EQ(sorted(simulated.tails), want());
   expect_whole(simulated.shares);
   EXPECT_EQ(simulated.warnings.size(), 3u);
+  EXPECT_EQ(simulated.failed, (std::vector<std::size_t>{0, 1, 2}));
 }
 
 TEST_F(Scheduler, FallbackOnlyWhereItIsAllowed) {

@@ -27,6 +27,7 @@ struct Simulated {
   Tails tails;
   std::vector<PathShare> shares;      ///< ascending
   std::vector<std::string> warnings;  ///< one per device that failed
+  std::vector<std::size_t> failed;    ///< backends that are not to be used again, by index
 };
 
 /// Makes the backend that takes over where every device failed; empty: nothing does.
