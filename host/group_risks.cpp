@@ -1,18 +1,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "canonical_math.hpp"
 #include "components.hpp"
 #include "shortfall/core/portable.hpp"
 #include "shortfall/core/tail.hpp"
 
 namespace shortfall {
 namespace {
-
-/// 2^exponent, exact; gross notionals are within 2^+-400.
-double power_of_two(int exponent) {
-  SHORTFALL_ASSERT(exponent > -1000 && exponent < 1000);
-  return core::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
-}
 
 void require_summable(std::uint32_t group, const std::uint64_t* keys, std::uint64_t count) {
   constexpr double largest = core::fixed_point_max / (1u << core::fixed_point_bits);
@@ -45,7 +40,8 @@ std::vector<GroupRisk> group_risks(const Plan& plan, const Tails& tails) {
     require_summable(g, tails.group(g), tails.count);
     const core::TailStatistics tail =
         core::tail_statistics(tails.group(g), plan.tail.whole, plan.tail.k, plan.confidence_level);
-    const double usd = power_of_two(plan.groups[g].scale_exponent - core::fixed_point_bits);
+    const double usd =
+        canonical::power_of_two(plan.groups[g].scale_exponent - core::fixed_point_bits);
     risks.push_back(
         {tail.value_at_risk * usd, tail.expected_shortfall * usd, tail.standard_error * usd});
   }
