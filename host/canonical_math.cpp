@@ -196,6 +196,14 @@ double normal_cdf(double x) {
   return x < 0.0 ? tail : 1.0 - tail;
 }
 
+double otm_value(double f, double k, double log_moneyness, double v) {
+  const double distance = abs(log_moneyness) / v;
+  const double lesser = f < k ? f : k, greater = f < k ? k : f;
+  const double value =
+      lesser * normal_cdf(v / 2 - distance) - greater * normal_cdf(-v / 2 - distance);
+  return value > 0 ? value : 0;
+}
+
 ChiSquare::ChiSquare(double degrees_of_freedom) : shape_(0.5 * degrees_of_freedom) {
   SHORTFALL_ASSERT(degrees_of_freedom > 0.0 && degrees_of_freedom <= 1e6);
   log_scale_ = shape_ < stirling_shape_min ? log_gamma(shape_ + 1.0) : stirling_correction(shape_);

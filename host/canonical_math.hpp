@@ -33,6 +33,10 @@ double normal_pdf(double x);
 /// continued fraction (Abramowitz and Stegun 26.2.14). NaN stays.
 double normal_cdf(double x);
 
+/// Undiscounted value of the out-of-the-money option on forward f at strike k, total volatility
+/// v > 0, log_moneyness = ln(f / k) (Black 1976); never negative.
+double otm_value(double f, double k, double log_moneyness, double v);
+
 /// Sides of a distribution: the probability below a value, or above it.
 enum class Side : std::uint8_t { lower, upper };
 

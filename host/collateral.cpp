@@ -155,13 +155,9 @@ double option_value_usd(const Instrument& i, double spot_usd, std::int64_t as_of
   const double forward = i.mark_price, strike = i.strike;
   const double v =
       i.mark_iv * __builtin_sqrt(static_cast<double>(i.expiry - as_of) / seconds_per_year);
-  const double distance = magnitude(canonical::log(forward / strike)) / v;
-  const double lesser = forward < strike ? forward : strike;
-  const double greater = forward < strike ? strike : forward;
-  const double twin = lesser * canonical::normal_cdf(v / 2 - distance) -
-                      greater * canonical::normal_cdf(-v / 2 - distance);
+  const double twin = canonical::otm_value(forward, strike, canonical::log(forward / strike), v);
   const double exercise = i.type == InstrumentType::call ? forward - strike : strike - forward;
-  const double value = (twin > 0 ? twin : 0) + (exercise > 0 ? exercise : 0);
+  const double value = twin + (exercise > 0 ? exercise : 0);
   return i.settlement == Settlement::inverse ? value / forward * spot_usd : value;
 }
 

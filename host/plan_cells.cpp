@@ -69,16 +69,6 @@ class StateRows {
   std::map<std::tuple<StateKind, std::uint32_t, double, std::uint32_t, double>, std::size_t> index_;
 };
 
-/// Undiscounted out-of-the-money value at the marks, in double, of forward f, strike k and total
-/// volatility v (Black 1976).
-double otm_base(double f, double k, double log_moneyness, double v) {
-  const double distance = (log_moneyness < 0 ? -log_moneyness : log_moneyness) / v;
-  const double lesser = f < k ? f : k, greater = f < k ? k : f;
-  const double value = lesser * canonical::normal_cdf(v / 2 - distance) -
-                       greater * canonical::normal_cdf(-v / 2 - distance);
-  return value > 0 ? value : 0;
-}
-
 /// Builds the cells of one instrument after the other.
 class CellBuilder {
  public:
@@ -174,7 +164,8 @@ class CellBuilder {
     const double log_moneyness = canonical::log(i.mark_price / i.strike);
     const double forward = is_inverse ? 1 : i.mark_price / spot(i);
     const double strike = i.strike / (is_inverse ? i.mark_price : spot(i));
-    const double base = otm_base(forward, strike, log_moneyness, i.mark_iv * __builtin_sqrt(T));
+    const double base =
+        canonical::otm_value(forward, strike, log_moneyness, i.mark_iv * __builtin_sqrt(T));
     if (left == 0) {
       const double settled_strike = i.strike / spot(i);
       plan_.settled_cells.push_back(
