@@ -133,8 +133,7 @@ RunInputs load_inputs(const RunConfig& config) {
   Book& book = inputs.book;
   NameTable<Underlying> underlyings(book.underlyings);
   NameTable<Instrument> instruments(book.instruments);
-  std::vector<Account> listed_accounts;
-  NameTable<Account> accounts(listed_accounts);
+  NameTable<Account> accounts(inputs.listed_accounts);
   load_underlyings(config.inputs.underlyings, underlyings, problems);
   load_instruments(config, underlyings, instruments, problems);
   if (config.inputs.accounts) load_accounts(*config.inputs.accounts, accounts, problems);
@@ -148,7 +147,7 @@ RunInputs load_inputs(const RunConfig& config) {
     add_collateral_accounts(book);
   for (Account& account : book.accounts) {
     if (const auto listed = accounts.find(account.name))
-      account.mode = listed_accounts[*listed].mode;
+      account.mode = inputs.listed_accounts[*listed].mode;
   }
   load_margin_inputs(config, underlyings, inputs, problems);
   if (problems.empty()) require_spot_factors(config, inputs, first_lines, problems);

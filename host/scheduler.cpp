@@ -7,53 +7,11 @@
 #include <system_error>
 #include <thread>
 
-#include "components.hpp"
 #include "fmt/format.h"
+#include "margin_run.hpp"
 
 namespace shortfall {
 namespace {
-
-/// Wall time since the last call.
-class Stopwatch {
- public:
-  double lap_seconds() {
-    const auto now = std::chrono::steady_clock::now();
-    const double seconds = std::chrono::duration<double>(now - last_).count();
-    last_ = now;
-    return seconds;
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
-
-/// The same failure in the words of the book.
-[[noreturn]] void throw_named(const LossError& error, const Plan& plan, const Book& book) {
-  const std::string culprit =
-      error.instrument == core::none
-          ? "the sum of its positions"
-          : "instrument " + book.instruments[plan.instruments[error.instrument]].name;
-  throw OperatingError(
-      fmt::format("account {}: the loss on path {} is not a usable number ({}): the covariance "
-                  "over the horizon "
-                  "moves prices beyond what can be represented; check its units and horizon_days",
-                  book.accounts[plan.groups[error.group].account].name, error.path, culprit));
-}
-
-std::vector<std::string> warnings_of(const Plan& plan) {
-  std::vector<std::string> warnings = plan.model.warnings;
-  if (plan.tail.k < 100)
-    warnings.push_back(fmt::format(
-        "only {:.6g} paths in the tail: the standard error is unreliable below 100", plan.tail.k));
-  return warnings;
-}
-
-/// The CPU where the configuration allows it, else nothing.
-MakeFallback fallback_of(ComputeConfig config) {
-  if (!config.fallback_to_cpu) return {};
-  config.backend = BackendChoice::cpu;
-  return [config] { return make_backend(config); };
-}
 
 /// A contiguous part of the paths on one backend, and what came of it: tails or a failure.
 struct Part {
@@ -230,55 +188,28 @@ Simulated simulate_on(const std::vector<std::unique_ptr<Backend>>& backends, con
 
 namespace {
 
-/// The backends of a run, less those that failed in it, and what is to be said of them.
-class RunBackends {
+/// Wall time since the last call.
+class Stopwatch {
  public:
-  RunBackends(const RunConfig& config, std::vector<std::string>& warnings)
-      : backends_(make_backends(config.compute)),
-        make_fallback_(fallback_of(config.compute)),
-        warnings_(warnings) {}
-
-  Simulated simulate(const Plan& plan, const Progress& progress) {
-    Simulated simulated = simulate_on(backends_, plan, progress, make_fallback_);
-    std::sort(simulated.failed.begin(), simulated.failed.end());
-    for (auto b = simulated.failed.rbegin(); b != simulated.failed.rend(); ++b)
-      backends_.erase(backends_.begin() + static_cast<std::ptrdiff_t>(*b));
-    warnings_.insert(warnings_.end(), simulated.warnings.begin(), simulated.warnings.end());
-    return simulated;
+  double lap_seconds() {
+    const auto now = std::chrono::steady_clock::now();
+    const double seconds = std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+    return seconds;
   }
 
  private:
-  std::vector<std::unique_ptr<Backend>> backends_;
-  MakeFallback make_fallback_;
-  std::vector<std::string>& warnings_;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-/// The simulations of the components, which have books of their own: a loss that is not usable has
-/// no account to name.
-Simulate component_simulation(RunBackends& backends, const Book& book, const Progress& progress) {
-  return [&](const Plan& plan) {
-    // The bar is full; a caller who wants to stop is heard all the same.
-    const Progress stop = [&](std::uint64_t) {
-      if (progress) progress(plan.path_count);
-    };
-    try {
-      return backends.simulate(plan, stop).tails;
-    } catch (const LossError& error) {
-      throw OperatingError(fmt::format(
-          "a margin component: the loss on path {} is not a usable number ({}); check the "
-          "covariances and [margin.liquidity]",
-          error.path,
-          error.instrument == core::none
-              ? "the sum of positions"
-              : "instrument " + book.instruments[plan.instruments[error.instrument]].name));
-    }
-  };
-}
-
-/// The larger expected shortfall of the two, group by group.
-void take_larger(std::vector<GroupRisk>& risks, const std::vector<GroupRisk>& others) {
-  for (std::size_t g = 0; g < risks.size(); ++g)
-    if (others[g].expected_shortfall_usd > risks[g].expected_shortfall_usd) risks[g] = others[g];
+void describe_plan(const Plan& plan, RunRecord& record) {
+  record.plan_hash = plan.hash;
+  record.tail_floor = plan.model.tail_floor;
+  record.instrument_count = plan.instruments.size();
+  record.position_count = plan.holdings.size();
+  record.account_count = plan.accounts.size();
+  record.group_count = plan.groups.size();
+  record.factor_count = plan.model.factor_count;
 }
 
 }  // namespace
@@ -290,45 +221,19 @@ RunResult run(const RunConfig& config, const Progress& progress) {
   const auto finish = [&](const char* stage) {
     record.seconds_by_stage.emplace_back(stage, stopwatch.lap_seconds());
   };
-  RunBackends backends(config, record.warnings);
+  RunBackends backends(config.compute);
+  MarginRun margin_run(config, backends, progress, record.warnings);
   RunInputs as_read = load_inputs(config);
-  const Covariance daily = as_read.covariance;
-  const RunInputs inputs = simulated_inputs(config, std::move(as_read));
   finish("load");
-  const bool is_worst = config.risk.revalue_at == RevalueAt::worst;
-  RunConfig at_once = config;
-  at_once.risk.revalue_at = RevalueAt::now;
-  RunConfig base = config;
-  if (is_worst) base.risk.revalue_at = RevalueAt::horizon;
-  const Plan plan = build_plan(base, inputs);
+  BaseRun base = margin_run.plan(std::move(as_read));
   finish("plan");
-  record.warnings = warnings_of(plan);
-  try {
-    Simulated simulated = backends.simulate(plan, progress);
-    record.shares = std::move(simulated.shares);
-    std::vector<GroupRisk> risks = group_risks(plan, simulated.tails);
-    const Simulate simulate = component_simulation(backends, inputs.book, progress);
-    if (is_worst) {
-      const Plan now = build_plan(at_once, inputs);
-      take_larger(risks, group_risks(now, simulate(now)));
-    }
-    finish("simulate");
-    result.margins = account_margins(plan, inputs.book, risks, config.margin);
-    if (config.margin.has_components())
-      result.margins = charge_components(config, inputs, {plan, risks, daily}, simulate,
-                                         std::move(result.margins));
-    finish("margin");
-  } catch (const LossError& error) {
-    throw_named(error, plan, inputs.book);
-  }
+  margin_run.simulate(base);
+  finish("simulate");
+  result.margins = margin_run.margins(base);
+  finish("margin");
   record.config = config;
-  record.plan_hash = plan.hash;
-  record.tail_floor = plan.model.tail_floor;
-  record.instrument_count = plan.instruments.size();
-  record.position_count = plan.holdings.size();
-  record.account_count = plan.accounts.size();
-  record.group_count = plan.groups.size();
-  record.factor_count = plan.model.factor_count;
+  record.shares = std::move(base.shares);
+  describe_plan(base.revaluations.front().plan, record);
   return result;
 }
 

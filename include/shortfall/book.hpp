@@ -111,6 +111,7 @@ struct RunInputs {
   std::vector<std::optional<FundingRates>> funding;
   std::vector<StressScenario> scenarios;
   std::optional<Covariance> stressed_covariance;
+  std::vector<Account> listed_accounts;  ///< of accounts.csv, whether they hold anything or not
 };
 
 /// Reads and validates every input file of a configuration. Throws InputError with the problems of

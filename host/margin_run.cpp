@@ -1,0 +1,132 @@
+#include "margin_run.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "fmt/format.h"
+
+namespace shortfall {
+namespace {
+
+/// The same failure in the words of the book.
+[[noreturn]] void throw_named(const LossError& error, const Plan& plan, const Book& book) {
+  const std::string culprit =
+      error.instrument == core::none
+          ? "the sum of its positions"
+          : "instrument " + book.instruments[plan.instruments[error.instrument]].name;
+  throw OperatingError(
+      fmt::format("account {}: the loss on path {} is not a usable number ({}): the covariance "
+                  "over the horizon "
+                  "moves prices beyond what can be represented; check its units and horizon_days",
+                  book.accounts[plan.groups[error.group].account].name, error.path, culprit));
+}
+
+void add_warnings_of(const Plan& plan, std::vector<std::string>& warnings) {
+  warnings.insert(warnings.end(), plan.model.warnings.begin(), plan.model.warnings.end());
+  if (plan.tail.k < 100)
+    warnings.push_back(fmt::format(
+        "only {:.6g} paths in the tail: the standard error is unreliable below 100", plan.tail.k));
+}
+
+/// The CPU where the configuration allows it, else nothing.
+MakeFallback fallback_of(ComputeConfig config) {
+  if (!config.fallback_to_cpu) return {};
+  config.backend = BackendChoice::cpu;
+  return [config] { return make_backend(config); };
+}
+
+}  // namespace
+
+RunBackends::RunBackends(const ComputeConfig& config)
+    : backends_(make_backends(config)), make_fallback_(fallback_of(config)) {}
+
+Simulated RunBackends::simulate(const Plan& plan, const Progress& progress,
+                                std::vector<std::string>& warnings) {
+  Simulated simulated = simulate_on(backends_, plan, progress, make_fallback_);
+  std::sort(simulated.failed.begin(), simulated.failed.end());
+  for (auto b = simulated.failed.rbegin(); b != simulated.failed.rend(); ++b)
+    backends_.erase(backends_.begin() + static_cast<std::ptrdiff_t>(*b));
+  warnings.insert(warnings.end(), simulated.warnings.begin(), simulated.warnings.end());
+  return simulated;
+}
+
+BaseRun MarginRun::plan(RunInputs as_read) {
+  BaseRun base;
+  base.covariance = as_read.covariance;
+  base.inputs = simulated_inputs(config_, std::move(as_read));
+  std::vector<RevalueAt> times = {config_.risk.revalue_at};
+  if (times.front() == RevalueAt::worst) times = {RevalueAt::horizon, RevalueAt::now};
+  for (const RevalueAt time : times) {
+    RunConfig at_time = config_;
+    at_time.risk.revalue_at = time;
+    base.revaluations.push_back({build_plan(at_time, base.inputs), {}});
+  }
+  add_warnings_of(base.revaluations.front().plan, warnings_);
+  return base;
+}
+
+void MarginRun::simulate(BaseRun& base) {
+  const std::size_t group_count = base.revaluations.front().plan.groups.size();
+  base.revaluation_of.assign(group_count, 0);
+  for (std::uint32_t r = 0; r < base.revaluations.size(); ++r) {
+    SimulatedPlan& revaluation = base.revaluations[r];
+    const Plan& plan = revaluation.plan;
+    // The bar is full after the first; a caller who wants to stop is heard all the same.
+    const Progress stop = [&](std::uint64_t) { progress_(plan.path_count); };
+    std::vector<GroupRisk> risks;
+    try {
+      Simulated simulated =
+          backends_.simulate(plan, r == 0 || !progress_ ? progress_ : stop, warnings_);
+      revaluation.tails = std::move(simulated.tails);
+      if (r == 0) base.shares = std::move(simulated.shares);
+      risks = group_risks(plan, revaluation.tails);
+    } catch (const LossError& error) {
+      throw_named(error, plan, base.inputs.book);
+    }
+    if (r == 0) {
+      base.risks = std::move(risks);
+      continue;
+    }
+    for (std::size_t g = 0; g < group_count; ++g) {
+      if (!(risks[g].expected_shortfall_usd > base.risks[g].expected_shortfall_usd)) continue;
+      base.risks[g] = risks[g];
+      base.revaluation_of[g] = r;
+    }
+  }
+}
+
+std::vector<AccountMargin> MarginRun::margins(const BaseRun& base) {
+  const Plan& plan = base.revaluations.front().plan;
+  std::vector<AccountMargin> margins =
+      account_margins(plan, base.inputs.book, base.risks, config_.margin);
+  if (!config_.margin.has_components()) return margins;
+  const Simulate simulate = [&](const Plan& other) {
+    const Progress stop = [&](std::uint64_t) {
+      if (progress_) progress_(other.path_count);
+    };
+    return backends_.simulate(other, stop, warnings_).tails;
+  };
+  try {
+    return charge_components(config_, base.inputs, {plan, base.risks, base.covariance}, simulate,
+                             std::move(margins));
+  } catch (const LossError& error) {
+    // Components have plans and books of their own: there is no account to name.
+    throw OperatingError(fmt::format(
+        "a margin component: the loss on path {} is not a usable number; check the covariances and "
+        "[margin.liquidity]",
+        error.path));
+  }
+}
+
+RunInputs inputs_of_account(const RunInputs& inputs, std::uint32_t account) {
+  RunInputs own = inputs;
+  Book& book = own.book;
+  book.accounts = {inputs.book.accounts[account]};
+  std::erase_if(book.positions, [&](const Position& p) { return p.account != account; });
+  for (Position& position : book.positions) position.account = 0;
+  std::erase_if(book.collateral,
+                [&](const Collateral& c) { return c.account != book.accounts.front().name; });
+  return own;
+}
+
+}  // namespace shortfall

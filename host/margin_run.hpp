@@ -1,0 +1,73 @@
+// What run, explain, what-if and compare have in common: inputs in memory, simulated on the
+// backends of a run, and what becomes of them.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "components.hpp"
+#include "shortfall/scheduler.hpp"
+
+namespace shortfall {
+
+/// The backends of a run, less those that failed in it.
+class RunBackends {
+ public:
+  explicit RunBackends(const ComputeConfig& config);
+
+  /// simulate_on; what is to be said of failures is added to `warnings`.
+  Simulated simulate(const Plan& plan, const Progress& progress,
+                     std::vector<std::string>& warnings);
+
+ private:
+  std::vector<std::unique_ptr<Backend>> backends_;
+  MakeFallback make_fallback_;
+};
+
+/// A plan and the tails of its groups.
+struct SimulatedPlan {
+  Plan plan;
+  Tails tails;
+};
+
+/// The simulation that the expected shortfall comes from.
+struct BaseRun {
+  RunInputs inputs;       ///< as simulated: see simulated_inputs
+  Covariance covariance;  ///< as read, not scaled to a liquidation
+  /// One; two where revalue_at is worst, at the horizon and now, whose groups are the same.
+  std::vector<SimulatedPlan> revaluations;
+  std::vector<std::uint32_t> revaluation_of;  ///< per group: which of them is the worse
+  std::vector<GroupRisk> risks;               ///< per group, of that one
+  std::vector<PathShare> shares;              ///< of the first
+};
+
+/// Simulates inputs as they were read. A loss that is not usable is an OperatingError that names
+/// account, path and instrument.
+class MarginRun {
+ public:
+  /// All outlive it.
+  MarginRun(const RunConfig& config, RunBackends& backends, const Progress& progress,
+            std::vector<std::string>& warnings)
+      : config_(config), backends_(backends), progress_(progress), warnings_(warnings) {}
+
+  /// The plans, from inputs as they were read; what is to be said of them goes to the warnings.
+  BaseRun plan(RunInputs as_read);
+  /// Tails, risks and the worse revaluation.
+  void simulate(BaseRun& base);
+  /// Every account's margin with all of its components.
+  std::vector<AccountMargin> margins(const BaseRun& base);
+
+ private:
+  const RunConfig& config_;
+  RunBackends& backends_;
+  const Progress& progress_;
+  std::vector<std::string>& warnings_;
+};
+
+/// The inputs with the positions and the collateral of one account alone. The listing stays, and
+/// with it every bit of the account's margin.
+RunInputs inputs_of_account(const RunInputs& inputs, std::uint32_t account);
+
+}  // namespace shortfall
