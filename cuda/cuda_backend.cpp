@@ -26,13 +26,13 @@ class CudaBackend final : public Backend {
   }
 
   std::uint64_t bytes_needed(const Plan& plan) const override {
-    return sized(plan, plan.path_count, false).bytes();
+    return sized(plan, plan.path_count, cuda::Purpose::tails).bytes();
   }
 
   Tails simulate(const Plan& plan, PathRange range, const Progress& progress) override {
     SHORTFALL_ASSERT(range.begin < range.end && range.end <= plan.path_count);
     return on_device(range, [&] {
-      cuda::Simulation simulation = sized(plan, range.end - range.begin, false);
+      cuda::Simulation simulation = sized(plan, range.end - range.begin, cuda::Purpose::tails);
       require_memory(plan, simulation.bytes());
       tile_path_count_ = simulation.shape().stride;
       simulation.start();
@@ -42,17 +42,29 @@ class CudaBackend final : public Backend {
 
   PathTrace trace(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count) override {
     return on_device({first_path, first_path + path_count}, [&] {
-      cuda::Simulation simulation = sized(plan, path_count, true);
+      cuda::Simulation simulation = sized(plan, path_count, cuda::Purpose::trace);
       require_memory(plan, simulation.bytes());
       simulation.start();
       return simulation.trace(first_path, path_count);
     });
   }
 
+  void replay(const Plan& plan, std::span<const std::uint32_t> paths,
+              const UseValues& use) override {
+    if (paths.empty()) return;
+    const auto [least, greatest] = std::ranges::minmax(paths);
+    on_device({least, std::uint64_t{greatest} + 1}, [&] {
+      cuda::Simulation simulation = sized(plan, paths.size(), cuda::Purpose::replay);
+      require_memory(plan, simulation.bytes());
+      simulation.start();
+      simulation.replay(paths, use);
+    });
+  }
+
  private:
-  cuda::Simulation sized(const Plan& plan, std::uint64_t path_count, bool has_losses) const {
+  cuda::Simulation sized(const Plan& plan, std::uint64_t path_count, cuda::Purpose purpose) const {
     cuda::use_device(device_.number);
-    return {plan, path_count, cuda::device_limits(device_.number), tuning_, has_losses};
+    return {plan, path_count, cuda::device_limits(device_.number), tuning_, purpose};
   }
 
   void require_memory(const Plan& plan, std::uint64_t bytes) const {

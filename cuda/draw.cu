@@ -24,34 +24,59 @@ __device__ __forceinline__ uint4 words_of(std::uint64_t seed, std::uint64_t path
   return curand4(&state);
 }
 
+__device__ __forceinline__ void draw_block(std::uint64_t seed, std::uint32_t factor_count,
+                                           std::uint64_t path, std::size_t stride, double* normals,
+                                           std::uint32_t p) {
+  const std::uint32_t block = blockIdx.x;
+  const uint4 words = words_of(seed, path, 0, block);
+  const std::uint32_t word[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    const std::uint32_t factor = 4 * block + i;
+    if (factor < factor_count) normals[factor * stride + p] = core::normal_from_word(word[i]);
+  }
+}
+
+/// 1 under a Gaussian (no table).
+__device__ __forceinline__ double mixing_of(std::uint64_t seed, const double* table, double floor_w,
+                                            double kappa, std::uint64_t path) {
+  if (!table) return 1.0;
+  const uint4 words = words_of(seed, path, 1, 0);
+  return core::mixing_factor(table, floor_w, kappa, words.x);
+}
+
 /// One thread per path and block of four factors.
 __global__ void __launch_bounds__(draw_threads)
     draw_normals(std::uint64_t seed, std::uint32_t factor_count, TilePaths paths, double* normals) {
   const std::uint32_t p = blockIdx.y * blockDim.x + threadIdx.x;
   if (p >= padded_count(paths)) return;
-  const std::uint32_t block = blockIdx.x;
-  const uint4 words = words_of(seed, paths.first_path + p, 0, block);
-  const std::uint32_t word[4] = {words.x, words.y, words.z, words.w};
-#pragma unroll
-  for (std::uint32_t i = 0; i < 4; ++i) {
-    const std::uint32_t factor = 4 * block + i;
-    if (factor < factor_count)
-      normals[std::size_t{factor} * paths.stride + p] = core::normal_from_word(word[i]);
-  }
+  draw_block(seed, factor_count, paths.first_path + p, paths.stride, normals, p);
 }
 
-/// One thread per path; 1 under a Gaussian (no table).
+/// One thread per path.
 __global__ void __launch_bounds__(draw_threads)
     draw_mixing(std::uint64_t seed, const double* table, double floor_w, double kappa,
                 TilePaths paths, double* mixing) {
   const std::uint32_t p = blockIdx.y * blockDim.x + threadIdx.x;
   if (p >= padded_count(paths)) return;
-  if (!table) {
-    mixing[p] = 1.0;
-    return;
-  }
-  const uint4 words = words_of(seed, paths.first_path + p, 1, 0);
-  mixing[p] = core::mixing_factor(table, floor_w, kappa, words.x);
+  mixing[p] = mixing_of(seed, table, floor_w, kappa, paths.first_path + p);
+}
+
+/// The same for paths of a list, which is as long as the padded tile.
+__global__ void __launch_bounds__(draw_threads)
+    redraw_normals(std::uint64_t seed, std::uint32_t factor_count, TilePaths paths,
+                   const std::uint32_t* listed, double* normals) {
+  const std::uint32_t p = blockIdx.y * blockDim.x + threadIdx.x;
+  if (p >= padded_count(paths)) return;
+  draw_block(seed, factor_count, listed[p], paths.stride, normals, p);
+}
+
+__global__ void __launch_bounds__(draw_threads)
+    redraw_mixing(std::uint64_t seed, const double* table, double floor_w, double kappa,
+                  TilePaths paths, const std::uint32_t* listed, double* mixing) {
+  const std::uint32_t p = blockIdx.y * blockDim.x + threadIdx.x;
+  if (p >= padded_count(paths)) return;
+  mixing[p] = mixing_of(seed, table, floor_w, kappa, listed[p]);
 }
 
 }  // namespace
@@ -66,6 +91,19 @@ void launch_draw(const core::PlanArrays& plan, const TilePaths& paths, double* n
       plan.seed, plan.is_student_t ? plan.mixing_table : nullptr, plan.floor_w, plan.kappa, paths,
       mixing);
   check_launch("draw_mixing");
+}
+
+void launch_redraw(const core::PlanArrays& plan, const TilePaths& paths,
+                   const std::uint32_t* listed, double* normals, double* mixing,
+                   cudaStream_t stream) {
+  const std::uint32_t columns = (padded_count(paths) + draw_threads - 1) / draw_threads;
+  redraw_normals<<<dim3((plan.factor_count + 3) / 4, columns), draw_threads, 0, stream>>>(
+      plan.seed, plan.factor_count, paths, listed, normals);
+  check_launch("redraw_normals");
+  redraw_mixing<<<dim3(1, columns), draw_threads, 0, stream>>>(
+      plan.seed, plan.is_student_t ? plan.mixing_table : nullptr, plan.floor_w, plan.kappa, paths,
+      listed, mixing);
+  check_launch("redraw_mixing");
 }
 
 }  // namespace shortfall::cuda

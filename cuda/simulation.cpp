@@ -26,10 +26,10 @@ std::uint64_t path_bytes(const core::PlanArrays& plan) {
 }  // namespace
 
 Simulation::Simulation(const Plan& plan, std::uint64_t path_count, const DeviceLimits& limits,
-                       const CudaTuning& tuning, bool has_losses)
+                       const CudaTuning& tuning, Purpose purpose)
     : plan_(plan), host_arrays_(plan.arrays()), rank_scale_(tuning.rank_scale) {
-  shape_.has_losses = has_losses;
-  shape_.keep_count = std::min(plan.tail.count, path_count);
+  shape_.purpose = purpose;
+  shape_.keep_count = purpose == Purpose::tails ? std::min(plan.tail.count, path_count) : 0;
   // A tile of the redone groups fits in what is beyond keep_count, whatever its losses.
   shape_.capacity = shape_.keep_count + std::max<std::uint64_t>(1024, shape_.keep_count * 2 / 5);
   SHORTFALL_ASSERT(shape_.capacity < core::none);  // counts on the device have 32 bits
@@ -132,7 +132,8 @@ void Simulation::lay_out(Arena& arena) {
   const std::size_t carry =
       3 * std::size_t{shape_.aggregate.block_count} * 32 * shape_.aggregate.lane_path_count;
   arena.take(a.carry, lists_.slabs.size() > 1 ? carry * groups : 0);
-  arena.take(a.losses, shape_.has_losses ? groups * stride : 0);
+  arena.take(a.losses, shape_.purpose == Purpose::trace ? groups * stride : 0);
+  arena.take(a.listed, shape_.purpose == Purpose::replay ? stride : 0);
   a.tails.capacity = shape_.capacity;
   a.tails.keep_count = shape_.keep_count;
   arena.take(a.tails.keys, groups * shape_.capacity);
@@ -143,7 +144,7 @@ void Simulation::lay_out(Arena& arena) {
   arena.take(a.redone, groups);
   arena.take(a.is_missing, groups);
   arena.take(a.scratch, count_scratch_bytes);
-  if (!shape_.has_losses) a.losses = nullptr;
+  if (shape_.purpose != Purpose::trace) a.losses = nullptr;
 }
 
 void Simulation::start() {
@@ -204,10 +205,13 @@ void Simulation::upload_lists(const SlabLists& lists, const Stream& stream) {
   stream.wait("upload of the plan");
 }
 
-void Simulation::revalue(std::uint32_t lane, const TilePaths& paths) {
+void Simulation::revalue(std::uint32_t lane, const TilePaths& paths, const std::uint32_t* listed) {
   const Stream& stream = lanes_[lane]->stream;
   const DeviceArrays::Tile& tile = arrays_.tile[lane];
-  launch_draw(device_plan_, paths, tile.normals, tile.mixing, stream);
+  if (listed)
+    launch_redraw(device_plan_, paths, listed, tile.normals, tile.mixing, stream);
+  else
+    launch_draw(device_plan_, paths, tile.normals, tile.mixing, stream);
   lanes_[lane]->blas->correlate(arrays_.loading, tile.normals, tile.factors,
                                 device_plan_.factor_count, paths.stride, padded_count(paths));
   launch_mix(device_plan_, paths, tile.mixing, tile.factors, stream);
@@ -345,6 +349,17 @@ Tails Simulation::take(std::uint64_t path_count, const Stream& stream) const {
   return tails;
 }
 
+/// Copies the first columns of a tile's rows into columns of a host array.
+template <class T>
+void Simulation::copy_columns(const T* rows, std::size_t row_count, std::uint32_t column_count,
+                              T* to, std::size_t to_stride, const char* purpose) const {
+  call(CallKind::copy, "cudaMemcpy2DAsync", purpose, [&] {
+    return cudaMemcpy2DAsync(to, to_stride * sizeof(T), rows, shape_.stride * sizeof(T),
+                             column_count * sizeof(T), row_count, cudaMemcpyDeviceToHost,
+                             lanes_[0]->stream);
+  });
+}
+
 PathTrace Simulation::trace(std::uint64_t first_path, std::uint32_t path_count) {
   const core::PlanArrays& plan = host_arrays_;
   const Stream& stream = lanes_[0]->stream;
@@ -360,11 +375,7 @@ PathTrace Simulation::trace(std::uint64_t first_path, std::uint32_t path_count) 
     const std::uint32_t count = std::min(shape_.stride, path_count - at);
     const auto copy = [&](const auto* rows, std::size_t row_count, auto& to) {
       to.resize(row_count * path_count);
-      call(CallKind::copy, "cudaMemcpy2DAsync", "trace", [&] {
-        return cudaMemcpy2DAsync(to.data() + at, path_count * sizeof *rows, rows,
-                                 shape_.stride * sizeof *rows, count * sizeof *rows, row_count,
-                                 cudaMemcpyDeviceToHost, stream);
-      });
+      copy_columns(rows, row_count, count, to.data() + at, path_count, "trace");
     };
     const TilePaths paths{first_path + at, count, shape_.stride};
     revalue(0, paths);
@@ -379,6 +390,31 @@ PathTrace Simulation::trace(std::uint64_t first_path, std::uint32_t path_count) 
     stream.wait("trace");
   }
   return trace;
+}
+
+void Simulation::replay(std::span<const std::uint32_t> paths, const UseValues& use) {
+  const core::PlanArrays& plan = host_arrays_;
+  const Stream& stream = lanes_[0]->stream;
+  PathValues values;
+  std::vector<std::uint32_t> listed(shape_.stride);
+  for (std::size_t first = 0; first < paths.size(); first += shape_.stride) {
+    const auto part =
+        paths.subspan(first, std::min<std::size_t>(shape_.stride, paths.size() - first));
+    std::ranges::copy(part, listed.begin());
+    std::fill(listed.begin() + static_cast<std::ptrdiff_t>(part.size()), listed.end(), part.back());
+    upload(arrays_.listed, listed.data(), listed.size(), stream, "paths to replay");
+    const auto count = static_cast<std::uint32_t>(part.size());
+    revalue(0, {0, count, shape_.stride}, arrays_.listed);
+    values.path_count = count;
+    values.factors.resize(std::size_t{plan.factor_count} * count);
+    values.values.resize(std::size_t{plan.instrument_count} * count);
+    copy_columns(arrays_.tile[0].factors, plan.factor_count, count, values.factors.data(), count,
+                 "replay");
+    copy_columns(arrays_.tile[0].values, plan.instrument_count, count, values.values.data(), count,
+                 "replay");
+    stream.wait("replay");
+    use(first, values);
+  }
 }
 
 }  // namespace shortfall::cuda

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "blas.hpp"
@@ -13,13 +14,16 @@
 
 namespace shortfall::cuda {
 
+/// What a simulation is made for. Only `tails` keeps tails; `trace` keeps every loss of a tile.
+enum class Purpose : std::uint8_t { tails, trace, replay };
+
 /// Everything that sizes depend on, decided before anything is allocated.
 struct WorkShape {
   AggregateShape aggregate;
   std::uint32_t stride = 0;  ///< paths of a tile
   std::uint32_t stream_count = 1;
   std::uint64_t keep_count = 0, capacity = 0;  ///< tail entries per group: wanted, held
-  bool has_losses = false;                     ///< keeps every loss of a tile, for a trace
+  Purpose purpose = Purpose::tails;
 };
 
 /// Arrays on the device, in the order of the arena.
@@ -44,7 +48,7 @@ struct DeviceArrays {
   float* dense_weights;
   float *carry, *losses;
   TailBuffers tails;
-  std::uint32_t *redone, *is_missing;
+  std::uint32_t *redone, *is_missing, *listed;
   std::byte* scratch;
 };
 
@@ -52,7 +56,7 @@ class Simulation {
  public:
   /// Sizes the work for ranges of at most `path_count` paths. Nothing is allocated yet.
   Simulation(const Plan& plan, std::uint64_t path_count, const DeviceLimits& limits,
-             const CudaTuning& tuning, bool has_losses);
+             const CudaTuning& tuning, Purpose purpose);
 
   std::uint64_t bytes() const { return bytes_; }
   const WorkShape& shape() const { return shape_; }
@@ -63,6 +67,8 @@ class Simulation {
   Tails simulate(PathRange range, const Progress& progress);
   /// Every intermediate of one tile's paths at a time.
   PathTrace trace(std::uint64_t first_path, std::uint32_t path_count);
+  /// Backend::replay, a tile at a time.
+  void replay(std::span<const std::uint32_t> paths, const UseValues& use);
 
  private:
   struct Lane {  ///< what one stream works with
@@ -77,8 +83,8 @@ class Simulation {
   void upload_plan();
   void upload_lists(const SlabLists& lists, const Stream& stream);
 
-  /// Instrument values of a tile, on the lane's stream.
-  void revalue(std::uint32_t lane, const TilePaths& paths);
+  /// Instrument values of a tile, on the lane's stream; of listed paths where there is a list.
+  void revalue(std::uint32_t lane, const TilePaths& paths, const std::uint32_t* listed = nullptr);
   /// Losses of all groups, or of those of `lists_` alone.
   void aggregate(std::uint32_t lane, const TilePaths& paths, bool has_dense);
   /// All paths of a range; `after` is called behind each tile with the paths done and what is to
@@ -87,6 +93,9 @@ class Simulation {
                  const std::function<void(std::uint64_t done, const Stream&)>& after,
                  const Progress& progress);
   void redo_missing(PathRange range, const Stream& stream);
+  template <class T>
+  void copy_columns(const T* rows, std::size_t row_count, std::uint32_t column_count, T* to,
+                    std::size_t to_stride, const char* purpose) const;
   void throw_if_bad(const Stream& stream) const;
   Tails take(std::uint64_t path_count, const Stream& stream) const;
 

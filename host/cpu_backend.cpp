@@ -38,32 +38,6 @@ struct RowBytes {
   }
 };
 
-/// Calls work(thread) on `count` threads and rethrows the first exception.
-void on_threads(std::uint32_t count, const std::function<void(std::uint32_t)>& work) {
-  if (count == 1) return work(0);
-  std::exception_ptr failure;
-  std::mutex failure_mutex;
-  const auto guarded = [&](std::uint32_t thread) {
-    try {
-      work(thread);
-    } catch (...) {
-      const std::lock_guard lock(failure_mutex);
-      if (!failure) failure = std::current_exception();
-    }
-  };
-  {
-    std::vector<std::jthread> threads;
-    threads.reserve(count);
-    try {
-      for (std::uint32_t t = 0; t < count; ++t) threads.emplace_back(guarded, t);
-    } catch (const std::system_error& error) {
-      throw OperatingError(
-          fmt::format("cannot start {} threads ({}): use fewer", count, error.what()));
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
-}
-
 /// One call of simulate.
 class Simulation {
  public:
@@ -267,6 +241,21 @@ class CpuBackend final : public Backend {
     }
   }
 
+  void replay(const Plan& plan, std::span<const std::uint32_t> paths,
+              const UseValues& use) override {
+    // As many at a time as a third-level cache holds.
+    const std::uint64_t row_bytes =
+        std::max<std::uint64_t>(1, plan.instruments.size()) * row_paths * sizeof(float);
+    const std::size_t part =
+        std::clamp<std::uint64_t>((8u << 20) / row_bytes, 1, max_tile_rows) * row_paths;
+    PathValues values;
+    for (std::size_t first = 0; first < paths.size(); first += part) {
+      replay_paths(plan, paths.subspan(first, std::min(part, paths.size() - first)), loops_,
+                   thread_count_, values);
+      use(first, values);
+    }
+  }
+
   PathTrace trace(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count) override {
     return trace_paths(plan, first_path, path_count, loops_);
   }
@@ -294,6 +283,31 @@ class CpuBackend final : public Backend {
 };
 
 }  // namespace
+
+void on_threads(std::uint32_t count, const std::function<void(std::uint32_t)>& work) {
+  if (count == 1) return work(0);
+  std::exception_ptr failure;
+  std::mutex failure_mutex;
+  const auto guarded = [&](std::uint32_t thread) {
+    try {
+      work(thread);
+    } catch (...) {
+      const std::lock_guard lock(failure_mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    threads.reserve(count);
+    try {
+      for (std::uint32_t t = 0; t < count; ++t) threads.emplace_back(guarded, t);
+    } catch (const std::system_error& error) {
+      throw OperatingError(
+          fmt::format("cannot start {} threads ({}): use fewer", count, error.what()));
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
 
 void RowBuffers::Free::operator()(void* p) const { std::free(p); }
 

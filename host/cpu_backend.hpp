@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "cpu_loops.hpp"
@@ -48,5 +50,12 @@ bool revalue_row(const CpuLoops& loops, const core::PlanArrays& plan, std::uint6
 
 PathTrace trace_paths(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count,
                       const CpuLoops& loops);
+
+/// Backend::replay.
+void replay_paths(const Plan& plan, std::span<const std::uint32_t> paths, const CpuLoops& loops,
+                  std::uint32_t thread_count, PathValues& out);
+
+/// Calls work(thread) on `count` threads and rethrows the first exception.
+void on_threads(std::uint32_t count, const std::function<void(std::uint32_t)>& work);
 
 }  // namespace shortfall

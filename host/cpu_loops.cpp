@@ -20,12 +20,15 @@ namespace {
 using namespace core;
 constexpr int row = static_cast<int>(row_path_count);
 
-void draw(const PlanArrays& plan, std::uint64_t first_path, double* normals, double* mixing) {
+/// `path_of` gives the number of the path in a column.
+template <class PathOf>
+[[gnu::always_inline]] inline void draw_paths(const PlanArrays& plan, PathOf path_of,
+                                              double* normals, double* mixing) {
   for (std::uint32_t block = 0; block * 4 < plan.factor_count; ++block) {
     double* out = normals + static_cast<std::size_t>(block) * 4 * row;
 #pragma GCC ivdep
     for (int p = 0; p < row; ++p) {
-      const std::uint64_t path = first_path + static_cast<std::uint64_t>(p);
+      const std::uint64_t path = path_of(p);
       const PhiloxWords words = philox4x32(plan.seed, block, 0, static_cast<std::uint32_t>(path),
                                            static_cast<std::uint32_t>(path >> 32));
       out[p] = normal_from_word(words.word[0]);
@@ -39,11 +42,22 @@ void draw(const PlanArrays& plan, std::uint64_t first_path, double* normals, dou
     return;
   }
   for (int p = 0; p < row; ++p) {
-    const std::uint64_t path = first_path + static_cast<std::uint64_t>(p);
+    const std::uint64_t path = path_of(p);
     const PhiloxWords words = philox4x32(plan.seed, 0, 1, static_cast<std::uint32_t>(path),
                                          static_cast<std::uint32_t>(path >> 32));
     mixing[p] = mixing_factor(plan.mixing_table, plan.floor_w, plan.kappa, words.word[0]);
   }
+}
+
+void draw(const PlanArrays& plan, std::uint64_t first_path, double* normals, double* mixing) {
+  draw_paths(
+      plan, [=](int p) { return first_path + static_cast<std::uint64_t>(p); }, normals, mixing);
+}
+
+void draw_listed(const PlanArrays& plan, const std::uint32_t* paths, double* normals,
+                 double* mixing) {
+  draw_paths(
+      plan, [=](int p) { return std::uint64_t{paths[p]}; }, normals, mixing);
 }
 
 /// `count` rows of L times the normals, four vectors of paths at a time, in registers.
@@ -424,6 +438,7 @@ void aggregate_shared(const SharedBundle& bundle, const float* values, const flo
 
 constexpr CpuLoops loops = {SHORTFALL_QUOTE(SHORTFALL_ISA),
                             draw,
+                            draw_listed,
                             correlate,
                             market_states,
                             revalue,

@@ -42,6 +42,9 @@ struct CpuLoops {
   /// four), and the mixing factor of each path (1 under a Gaussian).
   void (*draw)(const core::PlanArrays& plan, std::uint64_t first_path, double* normals,
                double* mixing);
+  /// The same for the 64 paths of a list.
+  void (*draw_listed)(const core::PlanArrays& plan, const std::uint32_t* paths, double* normals,
+                      double* mixing);
   /// factors = mixing * L normals. The product is exact, so its order is free.
   void (*correlate)(const core::PlanArrays& plan, const double* normals, const double* mixing,
                     double* factors);

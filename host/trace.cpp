@@ -1,9 +1,11 @@
 #include "shortfall/trace.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 
 #include "cpu_backend.hpp"
+#include "machine.hpp"
 #include "shortfall/core/portable.hpp"
 
 namespace shortfall {
@@ -61,6 +63,33 @@ PathTrace trace_paths(const Plan& plan, std::uint64_t first_path, std::uint32_t 
     copy_losses(loops, arrays, row, at, path_count, trace.losses);
   }
   return trace;
+}
+
+void replay_paths(const Plan& plan, std::span<const std::uint32_t> paths, const CpuLoops& loops,
+                  std::uint32_t thread_count, PathValues& out) {
+  const core::PlanArrays arrays = plan.arrays();
+  const auto path_count = static_cast<std::uint32_t>(paths.size());
+  out.path_count = path_count;
+  out.factors.resize(std::size_t{arrays.factor_count} * path_count);
+  out.values.resize(std::size_t{arrays.instrument_count} * path_count);
+  const std::uint32_t row_count = (path_count + core::row_path_count - 1) / core::row_path_count;
+  std::atomic<std::uint32_t> next{0};
+  on_threads(std::min(thread_count, row_count), [&](std::uint32_t) {
+    assert_ieee_environment();
+    RowBuffers row(arrays, 1);
+    for (std::uint32_t r; (r = next.fetch_add(1)) < row_count;) {
+      const std::uint32_t at = r * core::row_path_count;
+      std::uint32_t listed[core::row_path_count];
+      for (std::uint32_t p = 0; p < core::row_path_count; ++p)
+        listed[p] = paths[std::min(at + p, path_count - 1)];
+      loops.draw_listed(arrays, listed, row.normals, row.mixing);
+      loops.correlate(arrays, row.normals, row.mixing, row.factors);
+      loops.market_states(arrays, row.factors, row.states);
+      loops.revalue(arrays, row.states, row.values);
+      copy_columns(row.factors, arrays.factor_count, at, path_count, out.factors);
+      copy_columns(row.values, arrays.instrument_count, at, path_count, out.values);
+    }
+  });
 }
 
 std::vector<float> losses_of_moves(const Plan& plan, const std::vector<double>& moves,

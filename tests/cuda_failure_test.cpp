@@ -96,6 +96,20 @@ TEST_P(CudaFailure, OfAnyCallOfATraceIsAnErrorToo) {
   EXPECT_FALSE(failed.empty());
 }
 
+TEST_P(CudaFailure, OfAnyCallOfAReplayIsAnErrorToo) {
+  const Plan plan = small_plan();
+  const std::vector<std::uint32_t> paths = {100, 105, 250};
+  const auto replayed = [&](Backend& backend) {
+    std::vector<float> values;
+    backend.replay(plan, paths, [&](std::size_t, const PathValues& v) { values = v.values; });
+    return values;
+  };
+  const std::vector<float> want = replayed(*make_reference());
+  const std::set<std::string> failed =
+      fail_each({100, 251}, replayed, [&](const std::vector<float>& got) { EXPECT_EQ(got, want); });
+  EXPECT_FALSE(failed.empty());
+}
+
 INSTANTIATE_TEST_SUITE_P(
     , CudaFailure,
     testing::Values(

@@ -102,6 +102,35 @@ TEST_P(EveryBackend, EveryStage) {
   }
 }
 
+/// Listed paths, more than a tile has, among them the last that has a number and one twice.
+TEST_P(EveryBackend, Replay) {
+  const auto& [choice, book] = GetParam();
+  const Plan plan = make_mixed(book).plan();
+  std::vector<std::uint32_t> paths = {0, 1, 63, 64, 1000, 1000};
+  for (std::uint32_t p = 2000; p < 2600; p += 3) paths.push_back(p);
+  paths.push_back(0xffffffffu);
+  for (const auto& backend : make(choice)) {
+    std::size_t seen = 0;
+    backend->replay(plan, paths, [&](std::size_t first, const PathValues& got) {
+      EXPECT_EQ(first, seen);
+      for (std::uint32_t p = 0; p < got.path_count; ++p) {
+        const PathTrace want = make_reference()->trace(plan, paths[first + p], 1);
+        const auto expect_column = [&](const auto& rows, const auto& wanted, const char* what) {
+          ASSERT_EQ(rows.size(), wanted.size() * got.path_count);
+          for (std::size_t r = 0; r < wanted.size(); ++r)
+            ASSERT_EQ(rows[r * got.path_count + p], wanted[r])
+                << what << " row " << r << ", path " << paths[first + p];
+        };
+        expect_column(got.factors, want.factors, "factor moves,");
+        expect_column(got.values, want.values, "values,");
+      }
+      seen += got.path_count;
+    });
+    EXPECT_EQ(seen, paths.size());
+    backend->replay(plan, {}, [](std::size_t, const PathValues&) { FAIL() << "of no paths"; });
+  }
+}
+
 TEST_P(EveryBackend, TailsAndMargins) {
   const auto& [choice, book] = GetParam();
   const Job job(make_mixed(book));

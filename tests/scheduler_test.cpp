@@ -42,6 +42,10 @@ class FakeDevice final : public Backend {
     if (accident_) accident_(*this, range, progress);
     return cpu_->simulate(plan, range, progress);
   }
+  void replay(const Plan& plan, std::span<const std::uint32_t> paths,
+              const UseValues& use) override {
+    cpu_->replay(plan, paths, use);
+  }
   PathTrace trace(const Plan& plan, std::uint64_t first_path, std::uint32_t count) override {
     return cpu_->trace(plan, first_path, count);
   }

@@ -49,6 +49,10 @@ class TouchedBackend final : public Backend {
     if (touch_tails) touch_tails(tails);
     return tails;
   }
+  void replay(const Plan& plan, std::span<const std::uint32_t> paths,
+              const UseValues& use) override {
+    cpu_->replay(plan, paths, use);
+  }
   PathTrace trace(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count) override {
     PathTrace trace = cpu_->trace(plan, first_path, path_count);
     if (touch_trace) touch_trace(trace);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,9 @@ class DeviceError : public OperatingError {
   PathRange lost;
 };
 
+/// Called in the order of a list of paths with what those from `first` on did.
+using UseValues = std::function<void(std::size_t first, const PathValues& values)>;
+
 /// What actually ran.
 struct BackendDescription {
   std::string name;             ///< "cpu", "cuda"
@@ -67,6 +71,10 @@ class Backend {
   virtual std::uint64_t bytes_needed(const Plan& plan) const = 0;
   /// Throws LossError for a loss that is NaN or infinite, DeviceError where a device fails.
   virtual Tails simulate(const Plan& plan, PathRange range, const Progress& progress) = 0;
+  /// Factor moves and instrument values of listed paths, computed by the same code as `simulate`,
+  /// handed over some at a time, in the order of the list.
+  virtual void replay(const Plan& plan, std::span<const std::uint32_t> paths,
+                      const UseValues& use) = 0;
   /// Every intermediate of a few paths, computed by the same code as `simulate`.
   virtual PathTrace trace(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count) = 0;
 };

@@ -22,6 +22,13 @@ struct PathTrace {
   std::vector<float> losses;    ///< groups rows: times 2^scale_exponent is USD
 };
 
+/// What listed paths did, row-major with a column per path of the list.
+struct PathValues {
+  std::uint32_t path_count = 0;
+  std::vector<double> factors;  ///< factor_count rows: moves over the horizon
+  std::vector<float> values;    ///< plan.instruments rows: change of value, in units of the plan
+};
+
 /// On the CPU.
 PathTrace trace_paths(const Plan& plan, std::uint64_t first_path, std::uint32_t path_count,
                       InstructionSet instruction_set = InstructionSet::automatic);
