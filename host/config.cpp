@@ -3,15 +3,14 @@
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <utility>
 
-#include "input_file.hpp"
 #include "margin_config.hpp"
 #include "shortfall/plan.hpp"
 #include "text.hpp"
+#include "toml_document.hpp"
 #include "toml_section.hpp"
 
 namespace shortfall {
@@ -30,8 +29,8 @@ constexpr Choice<BackendChoice> backends[] = {
     {"auto", BackendChoice::automatic}, {"cpu", BackendChoice::cpu}, {"cuda", BackendChoice::cuda}};
 constexpr Choice<bool> fallbacks[] = {{"none", false}, {"cpu", true}};
 
-constexpr std::string_view section_names[] = {"inputs", "market", "model",
-                                              "risk",   "margin", "compute"};
+constexpr std::string_view section_names[] = {"inputs", "market",  "model", "risk",
+                                              "margin", "compute", "output"};
 
 // Far beyond any use, and far from where a scaled variance overflows.
 constexpr RealDomain days_domain{"above 0 (at least 1e-9) and at most 100000 days",
@@ -46,44 +45,6 @@ constexpr RealDomain tail_floor_domain{"above 0 and below 1, or \"auto\"",
 
 constexpr std::uint64_t path_count_max = std::uint64_t{1} << 32;
 constexpr std::uint32_t tile_paths_max = 65'536;
-
-/// The text of the file; empty where a problem was reported.
-std::optional<std::string> read_text(const std::filesystem::path& file, Problems& problems) {
-  constexpr std::size_t file_bytes_max = std::size_t{1} << 20;
-  // toml++ nests a table per dot of a key and destroys them recursively: a line of a megabyte of
-  // dots would overflow the stack.
-  constexpr std::size_t line_bytes_max = 4096;
-  InputFile input(file, problems);
-  if (!input.is_open()) return std::nullopt;
-  std::string text(file_bytes_max + 1, '\0');
-  text.resize(input.read(text.data(), text.size()));
-  if (text.size() > file_bytes_max) {
-    problems.add(file.string(), 0, "is larger than 1 MiB; give the path of a run configuration");
-    return std::nullopt;
-  }
-  std::size_t line = 1;
-  for (std::size_t begin = 0; begin < text.size(); ++line) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    if (end - begin > line_bytes_max) {
-      problems.add(file.string(), line, "line is longer than 4096 bytes; break it");
-      return std::nullopt;
-    }
-    begin = end + 1;
-  }
-  return text;
-}
-
-std::optional<toml::table> read_document(const std::filesystem::path& file, Problems& problems) {
-  const std::optional<std::string> text = read_text(file, problems);
-  if (!text) return std::nullopt;
-  try {
-    return toml::parse(std::string_view(*text), file.string());
-  } catch (const toml::parse_error& error) {
-    problems.add(file.string(), error.source().begin.line,
-                 fmt::format("is not TOML: {}; correct this line", error.description()));
-    return std::nullopt;
-  }
-}
 
 void read_inputs(TomlSection section, InputFiles& inputs) {
   const auto required = [&](const char* key, std::filesystem::path& path) {
@@ -191,18 +152,14 @@ void read_compute(TomlSection section, ComputeConfig& compute, const RunOverride
   section.report_unknown_keys();
 }
 
-void report_unknown_sections(const toml::table& document, const std::string& file,
-                             Problems& problems) {
-  for (const auto& [key, node] : document) {
-    if (std::find(std::begin(section_names), std::end(section_names), key.str()) !=
-        std::end(section_names)) {
-      continue;
-    }
-    problems.add(file, key.source().begin.line,
-                 fmt::format("unknown {} {}; a run configuration has the tables {}",
-                             node.is_table() ? "table" : "key", in_quotes(key.str()),
-                             join(section_names, ", ")));
+void read_output(TomlSection section, OutputConfig& output, const RunOverrides& overrides) {
+  if (overrides.attribution) {
+    section.find("attribution");
+    output.has_attribution = *overrides.attribution;
+  } else {
+    section.boolean("attribution", output.has_attribution);
   }
+  section.report_unknown_keys();
 }
 
 /// Takes `digits` digits from the front of the text; empty where it has others, or above
@@ -243,12 +200,13 @@ RunConfig load_config(const std::filesystem::path& file, const RunOverrides& ove
   Problems problems;
   RunConfig config;
   config.file = file;
-  const std::optional<toml::table> document = read_document(file, problems);
+  constexpr std::string_view what = "a run configuration";
+  const std::optional<toml::table> document = read_toml(file, what, problems);
   problems.throw_if_any();
   const auto section = [&](const char* name) {
     return TomlSection(*document, name, file.string(), problems);
   };
-  report_unknown_sections(*document, file.string(), problems);
+  report_unknown_tables(*document, file, what, section_names, problems);
   read_inputs(section("inputs"), config.inputs);
   TomlSection market = section("market");
   market.date_time("as_of", config.as_of);
@@ -258,6 +216,7 @@ RunConfig load_config(const std::filesystem::path& file, const RunOverrides& ove
   read_margin(section("margin"), config.margin);
   check_component_tails(config, problems);
   read_compute(section("compute"), config.compute, overrides);
+  read_output(section("output"), config.output, overrides);
   problems.throw_if_any();
   return config;
 }

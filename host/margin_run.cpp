@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "attribution.hpp"
 #include "fmt/format.h"
+#include "machine.hpp"
 
 namespace shortfall {
 namespace {
@@ -50,10 +52,49 @@ Simulated RunBackends::simulate(const Plan& plan, const Progress& progress,
   return simulated;
 }
 
+void RunBackends::replay(const Plan& plan, std::span<const std::uint32_t> paths,
+                         const UseValues& use, std::vector<std::string>& warnings) {
+  std::unique_ptr<Backend> fallback;
+  std::string lost;
+  for (std::size_t done = 0; done < paths.size();) {
+    if (backends_.empty()) {
+      if (!make_fallback_)
+        throw DeviceError(
+            lost + "; no device is left: fallback = \"cpu\" lets the CPU redo such paths",
+            {0, plan.path_count});
+      fallback = make_fallback_();
+    }
+    Backend& backend = fallback ? *fallback : *backends_.front();
+    if (!lost.empty()) {
+      const BackendDescription next = backend.describe(plan);
+      warnings.push_back(
+          fmt::format("{}, and were replayed on {}, {}", lost, next.name, next.device));
+    }
+    const std::size_t begin = done;
+    try {
+      backend.replay(plan, paths.subspan(begin), [&](std::size_t first, const PathValues& values) {
+        use(begin + first, values);
+        done = begin + first + values.path_count;
+      });
+      SHORTFALL_ASSERT(done == paths.size());
+    } catch (const DeviceError& error) {
+      if (fallback) throw;
+      lost = error.what();
+      backends_.erase(backends_.begin());
+    }
+  }
+}
+
 BaseRun MarginRun::plan(RunInputs as_read) {
+  Covariance covariance = as_read.covariance;
+  BaseRun base = plan_simulated(simulated_inputs(config_, std::move(as_read)));
+  base.covariance = std::move(covariance);
+  return base;
+}
+
+BaseRun MarginRun::plan_simulated(RunInputs inputs) {
   BaseRun base;
-  base.covariance = as_read.covariance;
-  base.inputs = simulated_inputs(config_, std::move(as_read));
+  base.inputs = std::move(inputs);
   std::vector<RevalueAt> times = {config_.risk.revalue_at};
   if (times.front() == RevalueAt::worst) times = {RevalueAt::horizon, RevalueAt::now};
   for (const RevalueAt time : times) {
@@ -116,6 +157,25 @@ std::vector<AccountMargin> MarginRun::margins(const BaseRun& base) {
         "[margin.liquidity]",
         error.path));
   }
+}
+
+Attribution MarginRun::attribute(const BaseRun& base, const std::vector<AccountMargin>& margins) {
+  const std::uint32_t threads = config_.compute.thread_count;
+  return shortfall::attribute(
+      base, margins,
+      [this](const Plan& plan, std::span<const std::uint32_t> paths, const UseValues& use) {
+        replay(plan, paths, use);
+      },
+      threads ? threads : usable_cores());
+}
+
+void MarginRun::replay(const Plan& plan, std::span<const std::uint32_t> paths,
+                       const UseValues& use) {
+  const UseValues and_stop = [&](std::size_t first, const PathValues& values) {
+    if (progress_) progress_(plan.path_count);
+    use(first, values);
+  };
+  backends_.replay(plan, paths, and_stop, warnings_);
 }
 
 RunInputs inputs_of_account(const RunInputs& inputs, std::uint32_t account) {

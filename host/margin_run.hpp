@@ -5,9 +5,11 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "components.hpp"
+#include "shortfall/attribution.hpp"
 #include "shortfall/scheduler.hpp"
 
 namespace shortfall {
@@ -16,10 +18,17 @@ namespace shortfall {
 class RunBackends {
  public:
   explicit RunBackends(const ComputeConfig& config);
+  /// At least one backend; without `make_fallback` nothing stands in for those that fail.
+  RunBackends(std::vector<std::unique_ptr<Backend>> backends, MakeFallback make_fallback)
+      : backends_(std::move(backends)), make_fallback_(std::move(make_fallback)) {}
 
   /// simulate_on; what is to be said of failures is added to `warnings`.
   Simulated simulate(const Plan& plan, const Progress& progress,
                      std::vector<std::string>& warnings);
+  /// Backend::replay on the first of them. What a device that fails has not handed over, the next
+  /// does, then the fallback; without any left that is a DeviceError.
+  void replay(const Plan& plan, std::span<const std::uint32_t> paths, const UseValues& use,
+              std::vector<std::string>& warnings);
 
  private:
   std::vector<std::unique_ptr<Backend>> backends_;
@@ -54,10 +63,17 @@ class MarginRun {
 
   /// The plans, from inputs as they were read; what is to be said of them goes to the warnings.
   BaseRun plan(RunInputs as_read);
+  /// The same for inputs that simulated_inputs has seen. They have no covariance as read, and
+  /// `margins` is not for them.
+  BaseRun plan_simulated(RunInputs inputs);
   /// Tails, risks and the worse revaluation.
   void simulate(BaseRun& base);
   /// Every account's margin with all of its components.
   std::vector<AccountMargin> margins(const BaseRun& base);
+  /// Where their expected shortfalls come from.
+  Attribution attribute(const BaseRun& base, const std::vector<AccountMargin>& margins);
+  /// RunBackends::replay; progress is told that all paths are done, and may throw.
+  void replay(const Plan& plan, std::span<const std::uint32_t> paths, const UseValues& use);
 
  private:
   const RunConfig& config_;

@@ -6,6 +6,7 @@
 
 #include "fmt/format.h"
 #include "plan_cells.hpp"
+#include "plan_groups.hpp"
 #include "sha256.hpp"
 #include "shortfall/core/portable.hpp"
 
@@ -14,72 +15,17 @@ namespace {
 
 using core::none;
 
-/// Canonical order of the listing: it depends on what the instruments are, not on the order of the
-/// file, and puts the call and put of a strike side by side.
-std::vector<std::uint32_t> listing_order(const std::vector<Instrument>& instruments) {
-  const auto rank = [](const Instrument& i) {
-    const bool is_option = i.type == InstrumentType::call || i.type == InstrumentType::put;
-    return std::tuple(i.underlying, is_option ? 0 : static_cast<int>(i.type), i.expiry,
-                      i.settlement, i.strike, i.mark_price, i.mark_iv, i.type);
-  };
-  std::vector<std::uint32_t> order(instruments.size());
-  std::iota(order.begin(), order.end(), 0u);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-    const auto x = rank(instruments[a]), y = rank(instruments[b]);
-    return x != y ? x < y : instruments[a].name < instruments[b].name;
-  });
-  return order;
-}
-
-/// USD per unit of the instrument's value: see core/plan_arrays.hpp.
-double weight_usd(const Book& book, const Instrument& i, double contracts) {
-  const bool is_in_usd = i.settlement == Settlement::inverse &&
-                         (i.type == InstrumentType::future || i.type == InstrumentType::perpetual);
-  const double size = contracts * i.multiplier;
-  return is_in_usd ? size : size * book.underlyings[i.underlying].spot_usd;
-}
-
-struct HeldPosition {
-  std::uint32_t rank = 0;  // in the listing
-  std::uint32_t underlying = 0;
-  std::uint32_t instrument = 0;  // priced
-  double weight_usd = 0;
-};
-
-/// Adds one margin group: weights scaled by the power of two that brings the gross into [1, 2).
-void add_group(Plan& plan, std::uint32_t account, const HeldPosition* first,
-               const HeldPosition* last) {
-  double gross = 0;
-  for (const HeldPosition* p = first; p != last; ++p)
-    gross += p->weight_usd < 0 ? -p->weight_usd : p->weight_usd;
-  const int exponent =
-      static_cast<int>((core::bit_cast<std::uint64_t>(gross) >> 52) & 0x7ff) - 1023;
-  const double scale = core::bit_cast<double>(static_cast<std::uint64_t>(1023 - exponent) << 52);
-  for (const HeldPosition* p = first; p != last; ++p) {
-    const std::uint32_t ends = plan.sum_ends(p->instrument, p + 1 == last ? none : p[1].instrument);
-    plan.holdings.push_back({p->instrument | ends, static_cast<float>(p->weight_usd * scale)});
-  }
-  plan.groups.push_back({account, exponent, gross});
-  plan.group_begin.push_back(plan.holdings.size());
-}
-
 /// The margin groups of one account; `held` is in the order of the listing, in which underlyings
 /// are contiguous.
 void add_account(Plan& plan, std::uint32_t account, const std::vector<HeldPosition>& held) {
   Plan::AccountSummary& summary = plan.accounts[account];
   summary.position_count = static_cast<std::uint32_t>(held.size());
   summary.group_begin = static_cast<std::uint32_t>(plan.groups.size());
-  const HeldPosition* const end = held.data() + held.size();
-  for (const HeldPosition* first = held.data(); first != end;) {
-    const HeldPosition* last = end;
-    if (summary.mode == MarginMode::isolated)
-      last = first + 1;
-    else if (summary.mode == MarginMode::cross)
-      last = std::find_if(first, end,
-                          [&](const HeldPosition& p) { return p.underlying != first->underlying; });
-    add_group(plan, account, first, last);
+  for (std::span<const HeldPosition> rest = held; !rest.empty();) {
+    const std::span<const HeldPosition> group = first_group(summary.mode, rest);
+    add_group(plan, account, group);
     summary.gross_notional_usd += plan.groups.back().gross_notional_usd;
-    first = last;
+    rest = rest.subspan(group.size());
   }
   summary.group_end = static_cast<std::uint32_t>(plan.groups.size());
 }
@@ -154,6 +100,56 @@ void require_tail(const RunConfig& config, const TailSize& tail, Problems& probl
 }
 
 }  // namespace
+
+std::vector<std::uint32_t> listing_order(const std::vector<Instrument>& instruments) {
+  const auto rank = [](const Instrument& i) {
+    const bool is_option = i.type == InstrumentType::call || i.type == InstrumentType::put;
+    return std::tuple(i.underlying, is_option ? 0 : static_cast<int>(i.type), i.expiry,
+                      i.settlement, i.strike, i.mark_price, i.mark_iv, i.type);
+  };
+  std::vector<std::uint32_t> order(instruments.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    const auto x = rank(instruments[a]), y = rank(instruments[b]);
+    return x != y ? x < y : instruments[a].name < instruments[b].name;
+  });
+  return order;
+}
+
+double weight_usd(const Book& book, const Instrument& i, double contracts) {
+  const bool is_in_usd = i.settlement == Settlement::inverse &&
+                         (i.type == InstrumentType::future || i.type == InstrumentType::perpetual);
+  const double size = contracts * i.multiplier;
+  return is_in_usd ? size : size * book.underlyings[i.underlying].spot_usd;
+}
+
+GroupScale group_scale(std::span<const HeldPosition> group) {
+  double gross = 0;
+  for (const HeldPosition& p : group) gross += p.weight_usd < 0 ? -p.weight_usd : p.weight_usd;
+  const int exponent =
+      static_cast<int>((core::bit_cast<std::uint64_t>(gross) >> 52) & 0x7ff) - 1023;
+  return {gross, exponent,
+          core::bit_cast<double>(static_cast<std::uint64_t>(1023 - exponent) << 52)};
+}
+
+void add_group(Plan& plan, std::uint32_t account, std::span<const HeldPosition> group) {
+  const GroupScale scale = group_scale(group);
+  for (std::size_t h = 0; h < group.size(); ++h) {
+    const std::uint32_t next = h + 1 == group.size() ? none : group[h + 1].instrument;
+    plan.holdings.push_back({group[h].instrument | plan.sum_ends(group[h].instrument, next),
+                             static_cast<float>(group[h].weight_usd * scale.weight_scale)});
+  }
+  plan.groups.push_back({account, scale.exponent, scale.gross_notional_usd});
+  plan.group_begin.push_back(plan.holdings.size());
+}
+
+std::span<const HeldPosition> first_group(MarginMode mode, std::span<const HeldPosition> held) {
+  if (mode == MarginMode::portfolio) return held;
+  if (mode == MarginMode::isolated) return held.first(1);
+  const auto end = std::ranges::find_if(
+      held, [&](const HeldPosition& p) { return p.underlying != held.front().underlying; });
+  return {held.begin(), end};
+}
 
 TailSize tail_size(std::uint64_t path_count, double confidence_level) {
   TailSize tail;

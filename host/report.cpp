@@ -1,39 +1,17 @@
 #include "shortfall/report.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "atomic_file.hpp"
 #include "collateral.hpp"
+#include "csv_text.hpp"
 #include "fmt/format.h"
 #include "sha256.hpp"
 
 namespace shortfall {
 namespace {
-
-/// The shortest decimal form that reads back as the same double; -0 is 0.
-void append_number(std::string& out, double value) {
-  char text[32];
-  const auto [end, error] = std::to_chars(text, text + sizeof text, value == 0 ? 0.0 : value);
-  SHORTFALL_ASSERT(error == std::errc());
-  out.append(text, end);
-}
-
-/// RFC 4180: quoted where the field holds a comma, a quote or a line break.
-void append_field(std::string& out, const std::string& field) {
-  if (field.find_first_of(",\"\r\n") == std::string::npos) {
-    out += field;
-    return;
-  }
-  out += '"';
-  for (const char c : field) {
-    if (c == '"') out += '"';
-    out += c;
-  }
-  out += '"';
-}
 
 using Append = void (*)(std::string& out, const AccountMargin& margin);
 
@@ -164,6 +142,7 @@ nlohmann::ordered_json configuration(const RunConfig& c) {
                   {"fallback", c.compute.fallback_to_cpu ? "cpu" : "none"},
                   {"instruction_set", to_string(c.compute.instruction_set)},
                   {"tile_paths", c.compute.tile_path_count}};
+  j["output"] = {{"attribution", c.output.has_attribution}};
   return j;
 }
 
@@ -208,7 +187,14 @@ nlohmann::ordered_json what_ran(const RunRecord& r) {
   return j;
 }
 
-std::string format_record(const RunRecord& r, const std::string& margins) {
+std::string sha256_of(const std::string& text) {
+  Sha256 hash;
+  hash.add(text);
+  return hash.finish_hex();
+}
+
+std::string format_record(const RunRecord& r, const std::string& margins,
+                          const std::optional<std::string>& attribution) {
   nlohmann::ordered_json j;
   j["format_version"] = 1;
   j["program"] = "shortfall";
@@ -225,12 +211,48 @@ std::string format_record(const RunRecord& r, const std::string& margins) {
   for (const auto& [stage, seconds] : r.seconds_by_stage) j["seconds"][stage] = seconds;
   j["warnings"] = r.warnings;
   j["plan_hash"] = r.plan_hash;
-  Sha256 hash;
-  hash.add(margins);
-  j["sha256"]["margin.csv"] = hash.finish_hex();
+  j["sha256"]["margin.csv"] = sha256_of(margins);
+  if (attribution) j["sha256"]["attribution.csv"] = sha256_of(*attribution);
   j["sha256"]["inputs"] = input_hashes(r.config);
   j["configuration"] = configuration(r.config);
   return j.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+/// The rows of an account's positions from `first` on that are in the same underlying, and the
+/// place after them.
+std::size_t append_underlying(std::string& out, const Attribution& attribution,
+                              const Attribution::Of& of, std::size_t first) {
+  const auto underlying = [&](std::size_t p) -> const std::string& {
+    return attribution.instruments[attribution.positions[p].instrument].underlying;
+  };
+  double sum = 0;
+  std::size_t end = first;
+  for (; end < of.end && underlying(end) == underlying(first); ++end)
+    sum += attribution.positions[end].expected_shortfall_usd;
+  for (std::size_t p = first; p < end; ++p) {
+    const PositionShortfall& position = attribution.positions[p];
+    append_field(out, of.account);
+    out += ',';
+    append_field(out, underlying(p));
+    out += ',';
+    append_field(out, attribution.instruments[position.instrument].name);
+    for (const double number : {position.quantity, position.expected_shortfall_usd, sum}) {
+      out += ',';
+      append_number(out, number);
+    }
+    out += '\n';
+  }
+  return end;
+}
+
+/// A file of an earlier run; what else has its name stays.
+void remove_earlier(const std::filesystem::path& file) {
+  std::error_code error;
+  if (std::filesystem::is_directory(file, error)) return;
+  std::filesystem::remove(file, error);
+  if (error)
+    throw OperatingError(
+        fmt::format("cannot remove {} of an earlier run: {}", file.string(), error.message()));
 }
 
 }  // namespace
@@ -260,17 +282,41 @@ std::string format_margins(const std::vector<AccountMargin>& margins, const Marg
   return out;
 }
 
+std::string format_attribution(const Attribution& attribution) {
+  std::string out = "account,underlying,instrument,quantity,component_es,underlying_component_es\n";
+  for (const Attribution::Of& of : attribution.accounts) {
+    for (std::size_t first = of.begin; first < of.end;)
+      first = append_underlying(out, attribution, of, first);
+    if (of.begin == of.end) continue;
+    append_field(out, of.account);
+    out += ",,rounding,,";
+    append_number(out, of.rounding_usd);
+    out += ",\n";
+  }
+  return out;
+}
+
 void write_report(const std::filesystem::path& directory, const std::vector<AccountMargin>& margins,
-                  const RunRecord& record) {
+                  const RunRecord& record, const std::optional<Attribution>& attribution) {
   const std::string text = format_margins(margins, record.config.margin);
-  const std::string json = format_record(record, text);
+  std::optional<std::string> attribution_text;
+  if (attribution) attribution_text = format_attribution(*attribution);
+  const std::string json = format_record(record, text, attribution_text);
   create_directory_for(directory);
+  const std::filesystem::path attribution_path = directory / "attribution.csv";
   AtomicFile margin_file(directory / "margin.csv"), record_file(directory / "run.json");
+  std::optional<AtomicFile> attribution_file;
+  if (attribution_text) attribution_file.emplace(attribution_path).write(*attribution_text);
   margin_file.write(text);
   record_file.write(json);
   margin_file.sync();
+  if (attribution_file) attribution_file->sync();
   record_file.sync();
   margin_file.publish();
+  if (attribution_file)
+    attribution_file->publish();
+  else
+    remove_earlier(attribution_path);
   record_file.publish();
 }
 

@@ -231,6 +231,10 @@ RunResult run(const RunConfig& config, const Progress& progress) {
   finish("simulate");
   result.margins = margin_run.margins(base);
   finish("margin");
+  if (config.output.has_attribution) {
+    result.attribution = margin_run.attribute(base, result.margins);
+    finish("attribution");
+  }
   record.config = config;
   record.shares = std::move(base.shares);
   describe_plan(base.revaluations.front().plan, record);

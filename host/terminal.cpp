@@ -29,10 +29,6 @@ double seconds_of(const RunRecord& record, const std::string& stage) {
   return 0;
 }
 
-std::string clip(const std::string& text, std::size_t width) {
-  return text.size() <= width ? text : text.substr(0, width - 3) + "...";
-}
-
 /// A column of the table of accounts.
 struct SummaryColumn {
   const char* title;
@@ -195,6 +191,10 @@ std::string format_shares(const RunRecord& record) {
 
 }  // namespace
 
+std::string clip(const std::string& text, std::size_t width) {
+  return text.size() <= width ? text : text.substr(0, width - 3) + "...";
+}
+
 ProgressBar::ProgressBar(std::uint64_t path_count, bool is_quiet)
     : path_count_(path_count),
       is_shown_(!is_quiet && isatty(STDERR_FILENO)),
@@ -240,7 +240,8 @@ std::string format_summary(const RunResult& result, const std::string& directory
       1e3 * (seconds_of(record, "load") + seconds_of(record, "plan")));
   out += format_shares(record);
   for (const std::string& warning : record.warnings) out += "warning: " + warning + "\n";
-  out += fmt::format("results: {0}/margin.csv, {0}/run.json\n", directory);
+  out += fmt::format("results: {0}/margin.csv, {1}{0}/run.json\n", directory,
+                     result.attribution ? directory + "/attribution.csv, " : "");
   return out;
 }
 

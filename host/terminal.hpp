@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "shortfall/attribution.hpp"
+#include "shortfall/compare.hpp"
 #include "shortfall/scheduler.hpp"
 #include "shortfall/selftest.hpp"
 
@@ -39,6 +41,15 @@ std::string describe_program();
 /// A line per stage: its hash, and whether that is the one expected.
 std::string format_selftest(const SelftestResult& result);
 
+/// Every account of a comparison, or those with the largest margins where they are many; sums.
+std::string format_comparison_table(const Comparison& comparison);
+
+/// What an account's margin is made of, its positions' shares of the expected shortfall, and its
+/// worst paths; at most 100 columns, but for warnings.
+std::string format_explanation(const Explanation& explanation);
+
+/// At most `width` bytes, the end replaced by dots where it is longer.
+std::string clip(const std::string& text, std::size_t width);
 /// 1234567.5 as "1,234,568"; bytes as "12.3 MB"; seconds as "1 min 5 s".
 std::string format_usd(double usd);
 std::string format_bytes(double bytes);

@@ -17,6 +17,27 @@ TEST(CudaComponents, MarginFileEqualsTheCpus) {
   EXPECT_EQ(run.text(), want);
 }
 
+/// What is told of a margin beside the margin itself, to the byte.
+TEST(CudaComponents, AttributionWhatIfAndComparisonEqualTheCpus) {
+  if (const CudaDevices found = find_cuda_devices(); found.usable.empty())
+    GTEST_SKIP() << found.reason;
+  DemoRun run("sampling_uplift = 1\n", 1, 500);
+  run.config().output.has_attribution = true;
+  const auto told = [&] {
+    std::string text = format_attribution(*shortfall::run(run.config()).attribution);
+    const WhatIf answer =
+        what_if(run.config(), {"market-maker-03", {parse_trade("SOL-PERPETUAL:2000")}, false});
+    text += format_margins({answer.before, answer.after}, run.config().margin);
+    text += fmt::format("{}\n", answer.standard_error_usd);
+    for (const WorstPath& path : explain(run.config(), "market-maker-03").worst_paths)
+      text += fmt::format("{} {} {}\n", path.path, path.loss_usd, fmt::join(path.moves, " "));
+    return text + format_comparison(compare(run.config()));
+  };
+  const std::string want = told();
+  run.config().compute.backend = BackendChoice::cuda;
+  EXPECT_EQ(told(), want);
+}
+
 /// A device that fails in the first simulation is not asked for the components'.
 TEST(CudaComponents, AFailedDeviceIsLeftAlone) {
   if (const CudaDevices found = find_cuda_devices(); found.usable.empty())

@@ -26,7 +26,8 @@ TEST(Config, ReadsEveryKey) {
                              "revalue_at = \"now\"\n"
                              "[margin]\nmultiplier = 1.25\n"
                              "[compute]\nbackend = \"cpu\"\nthreads = 3\ndevices = [1, 0]\n"
-                             "fallback = \"cpu\"\ninstruction_set = \"avx2\"\ntile_paths = 128\n");
+                             "fallback = \"cpu\"\ninstruction_set = \"avx2\"\ntile_paths = 128\n"
+                             "[output]\nattribution = true\n");
   const RunConfig config = load_config(book.path("run.toml"));
   EXPECT_EQ(config.inputs.positions, book.path("positions.csv"));
   EXPECT_EQ(config.inputs.accounts, book.path("sub/../accounts.csv"));
@@ -48,6 +49,7 @@ TEST(Config, ReadsEveryKey) {
   EXPECT_TRUE(config.compute.fallback_to_cpu);
   EXPECT_EQ(config.compute.instruction_set, InstructionSet::avx2);
   EXPECT_EQ(config.compute.tile_path_count, 128u);
+  EXPECT_TRUE(config.output.has_attribution);
 }
 
 TEST(Config, HasTheDefaultsOfTheFormat) {
@@ -62,6 +64,7 @@ TEST(Config, HasTheDefaultsOfTheFormat) {
   EXPECT_EQ(config.risk.seed, 42u);
   EXPECT_EQ(config.risk.confidence_level, 0.99);
   EXPECT_EQ(config.compute.backend, BackendChoice::automatic);
+  EXPECT_FALSE(config.output.has_attribution);
 }
 
 TEST(Config, RevaluesAtOneOrTheWorstOfTwoTimes) {
@@ -76,17 +79,19 @@ TEST(Config, TakesTheCommandLineFirst) {
   TemporaryBook book;
   book.write("run.toml", inputs + market +
                              "[risk]\npaths = -5\nseed = -1\n[compute]\n"
-                             "backend = \"gpu\"\nthreads = 5000\n");
+                             "backend = \"gpu\"\nthreads = 5000\n[output]\nattribution = 1\n");
   RunOverrides overrides;
   overrides.path_count = 2000;
   overrides.seed = 7;
   overrides.thread_count = 2;
   overrides.backend = BackendChoice::cpu;
+  overrides.attribution = true;
   const RunConfig config = load_config(book.path("run.toml"), overrides);
   EXPECT_EQ(config.risk.path_count, 2000u);
   EXPECT_EQ(config.risk.seed, 7u);
   EXPECT_EQ(config.compute.thread_count, 2u);
   EXPECT_EQ(config.compute.backend, BackendChoice::cpu);
+  EXPECT_TRUE(config.output.has_attribution);
 
   overrides.path_count = 0;
   overrides.seed = ~std::uint64_t{0};
@@ -245,6 +250,10 @@ INSTANTIATE_TEST_SUITE_P(
         value("InstructionSet", "compute", "instruction_set = \"sse\"",
               "write one of auto, generic"),
         value("TileMultiple", "compute", "tile_paths = 100", "must be 0 or a multiple of 64"),
+        value("Attribution", "output", "attribution = \"yes\"",
+              "[output] attribution is a string; write true or false"),
+        value("OutputKey", "output", "file = \"a.csv\"",
+              "unknown key \"file\" in [output]; it has attribution"),
         value("TileLarge", "compute", "tile_paths = 131072", "it must be from 0 to 65536")),
     [](const auto& row) { return row.param.name; });
 

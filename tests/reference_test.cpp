@@ -74,7 +74,7 @@ struct FileBook {
   RunInputs inputs;
 
   explicit FileBook(const fs::path& file)
-      : config(load_config(file, {10'000, {}, 1, {}})), inputs(load_inputs(config)) {}
+      : config(load_config(file, {10'000, {}, 1, {}, {}})), inputs(load_inputs(config)) {}
 };
 
 fs::path demo_file() {

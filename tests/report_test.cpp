@@ -3,6 +3,8 @@
 #include "shortfall/report.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -187,13 +189,31 @@ TEST(Report, NumbersReadBackAndNoneIsShorter) {
   }
 }
 
+// Two accounts, one of which holds nothing; underlyings follow each other.
+TEST(Report, AttributionToTheByte) {
+  Attribution attribution;
+  attribution.instruments = {{"B-1", "BTC"}, {"B,2", "BTC"}, {"E-1", "ETH"}};
+  attribution.positions = {{0, 2, 10.5}, {1, -0.1, -0.5}, {2, 1e21, -0.0}, {2, -1, 7}};
+  attribution.accounts = {{"empty", 0, 0, 0}, {"a \"b\"", 0, 3, 1e-9}, {"c", 3, 4, -0.0}};
+  const std::string columns =
+      "account,underlying,instrument,quantity,component_es,underlying_component_es\n";
+  EXPECT_EQ(format_attribution(attribution), columns +
+                                                 "\"a \"\"b\"\"\",BTC,B-1,2,10.5,10\n"
+                                                 "\"a \"\"b\"\"\",BTC,\"B,2\",-0.1,-0.5,10\n"
+                                                 "\"a \"\"b\"\"\",ETH,E-1,1e+21,0,0\n"
+                                                 "\"a \"\"b\"\"\",,rounding,,1e-09,\n"
+                                                 "c,ETH,E-1,-1,7,7\n"
+                                                 "c,,rounding,,0,\n");
+  EXPECT_EQ(format_attribution({}), columns);
+}
+
 /// A small book, run.
 struct Ran {
   TemporaryBook book;
   RunResult result;
   fs::path out = book.path("out");
 
-  Ran() {
+  explicit Ran(bool has_attribution = false) {
     RunConfig config = load_config(book.path("run.toml"));
     config.risk.path_count = 2000;
     config.risk.seed = 9;
@@ -202,9 +222,10 @@ struct Ran {
     config.compute.thread_count = 2;
     config.compute.tile_path_count = 128;
     config.compute.instruction_set = InstructionSet::generic;
+    config.output.has_attribution = has_attribution;
     result = run(config);
   }
-  void write() const { write_report(out, result.margins, result.record); }
+  void write() const { write_report(out, result.margins, result.record, result.attribution); }
 };
 
 TEST(Report, RunRecordSaysWhatRan) {
@@ -236,6 +257,9 @@ TEST(Report, RunRecordSaysWhatRan) {
   EXPECT_EQ(configuration.at("model").at("tail_floor"), "auto");
   EXPECT_EQ(configuration.at("risk").at("confidence"), 0.99);
   EXPECT_EQ(configuration.at("compute").at("instruction_set"), "generic");
+  EXPECT_EQ(configuration.at("output"), nlohmann::json::parse(R"({"attribution": false})"));
+  EXPECT_FALSE(j.at("sha256").contains("attribution.csv"));
+  EXPECT_FALSE(j.at("seconds").contains("attribution"));
   EXPECT_EQ(configuration.at("margin"),
             nlohmann::json::parse(R"({"multiplier": 1, "sampling_uplift": 0, "floor": 0})"));
 }
@@ -348,6 +372,67 @@ TEST(Report, NewResultsReplaceOldOnesAndLeaveNothingElse) {
   EXPECT_EQ(std::distance(fs::directory_iterator(ran.out), fs::directory_iterator()), 2);
 }
 
+TEST(Report, AttributionIsThereWhereItIsAskedForAndGoesWithItsMargins) {
+  const Ran with(true);
+  with.write();
+  const fs::path file = with.out / "attribution.csv";
+  EXPECT_EQ(read(file), format_attribution(*with.result.attribution));
+  const std::string margins = read(with.out / "margin.csv");
+  const auto j = nlohmann::json::parse(read(with.out / "run.json"));
+  EXPECT_EQ(j.at("sha256").at("attribution.csv"), sha256_of_file(file));
+  EXPECT_EQ(j.at("configuration").at("output").at("attribution"), true);
+  EXPECT_GE(j.at("seconds").at("attribution").get<double>(), 0.0);
+  EXPECT_EQ(std::distance(fs::directory_iterator(with.out), fs::directory_iterator()), 3);
+
+  // A later run without one leaves none that belongs to other margins, and the same margins.
+  Ran without;
+  without.out = with.out;
+  without.write();
+  EXPECT_FALSE(fs::exists(file));
+  EXPECT_EQ(read(with.out / "margin.csv"), margins);
+  EXPECT_EQ(std::distance(fs::directory_iterator(with.out), fs::directory_iterator()), 2);
+  fs::create_directories(file / "not a result");
+  without.write();
+  EXPECT_TRUE(fs::exists(file / "not a result"));
+}
+
+/// What appears in a directory and what (with a minus) goes, in order; hidden files left out.
+class Watched {
+ public:
+  explicit Watched(const fs::path& directory) : descriptor_(::inotify_init1(IN_NONBLOCK)) {
+    EXPECT_GE(::inotify_add_watch(descriptor_, directory.c_str(), IN_MOVED_TO | IN_DELETE), 0);
+  }
+  ~Watched() { ::close(descriptor_); }
+  std::string changes() const {
+    alignas(inotify_event) char bytes[4096];
+    const ssize_t size = ::read(descriptor_, bytes, sizeof bytes);
+    std::string text;
+    for (ssize_t at = 0; at < size;) {
+      const auto* const event = reinterpret_cast<const inotify_event*>(bytes + at);
+      if (event->name[0] != '.')
+        text += (event->mask & IN_DELETE ? " -" : " ") + std::string(event->name);
+      at += static_cast<ssize_t>(sizeof *event + event->len);
+    }
+    return text;
+  }
+
+ private:
+  int descriptor_;
+};
+
+// However far a run came, it leaves what run.json says, or a run.json that is of other margins.
+TEST(Report, RunRecordIsTheLastToChange) {
+  const Ran with(true);
+  Ran without;
+  without.out = with.out;
+  fs::create_directories(with.out);
+  const Watched watched(with.out);
+  with.write();
+  EXPECT_EQ(watched.changes(), " margin.csv attribution.csv run.json");
+  without.write();
+  EXPECT_EQ(watched.changes(), " margin.csv -attribution.csv run.json");
+}
+
 TEST(Report, UnwritableDirectoriesAreErrorsThatNameThem) {
   const Ran ran;
   ran.book.write("file", "keep me");
@@ -366,9 +451,9 @@ TEST(Report, UnwritableDirectoriesAreErrorsThatNameThem) {
 }
 
 TEST(Report, AFailureLeavesTheEarlierResult) {
-  const Ran ran;
+  const Ran ran(true);
   // A directory that is not empty cannot be replaced by a file.
-  for (const char* blocked : {"margin.csv", "run.json"}) {
+  for (const char* blocked : {"margin.csv", "attribution.csv", "run.json"}) {
     SCOPED_TRACE(blocked);
     fs::remove_all(ran.out);
     fs::create_directories(ran.out / blocked / "full");

@@ -49,6 +49,10 @@ struct ComputeConfig {
   std::uint32_t tile_path_count = 0;  ///< 0: chosen by the backend; else a multiple of 64
 };
 
+struct OutputConfig {
+  bool has_attribution = false;  ///< attribution.csv beside margin.csv
+};
+
 struct RunConfig {
   std::filesystem::path file;  ///< where it was read from
   InputFiles inputs;           ///< resolved relative to `file`
@@ -57,6 +61,7 @@ struct RunConfig {
   RiskConfig risk;
   MarginConfig margin;
   ComputeConfig compute;
+  OutputConfig output;
 };
 
 /// Values given on the command line, which replace those of the file before validation.
@@ -64,6 +69,7 @@ struct RunOverrides {
   std::optional<std::uint64_t> path_count, seed;
   std::optional<std::uint32_t> thread_count;
   std::optional<BackendChoice> backend;
+  std::optional<bool> attribution;
 };
 
 /// Reads and validates a run configuration. Throws InputError with every problem found.

@@ -1,11 +1,13 @@
-// The only writer: margin.csv and run.json, each complete or absent.
+// The only writer: margin.csv, attribution.csv and run.json, each complete or absent.
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "shortfall/attribution.hpp"
 #include "shortfall/backend.hpp"
 #include "shortfall/config.hpp"
 #include "shortfall/margin.hpp"
@@ -44,9 +46,16 @@ bool ran_on_cuda(const RunRecord& record);
 std::string format_margins(const std::vector<AccountMargin>& margins,
                            const MarginConfig& config = {});
 
-/// Writes both files to `directory`, which is created: each is written beside, synced and renamed,
-/// run.json last. Throws OperatingError, leaving an earlier result untouched.
+/// The text of attribution.csv, byte-identical likewise: a row per position, and per account that
+/// has any a last row for what the rounding of losses leaves.
+std::string format_attribution(const Attribution& attribution);
+
+/// Writes the files to `directory`, which is created: each is written beside, synced and renamed,
+/// run.json last. Without an attribution that of an earlier run is removed before run.json is
+/// renamed, so that an interruption shows in hashes that do not match. Throws OperatingError,
+/// leaving an earlier result untouched.
 void write_report(const std::filesystem::path& directory, const std::vector<AccountMargin>& margins,
-                  const RunRecord& record);
+                  const RunRecord& record,
+                  const std::optional<Attribution>& attribution = std::nullopt);
 
 }  // namespace shortfall

@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "shortfall/attribution.hpp"
 #include "shortfall/backend.hpp"
 #include "shortfall/margin.hpp"
 #include "shortfall/report.hpp"
@@ -16,9 +18,10 @@ namespace shortfall {
 struct RunResult {
   std::vector<AccountMargin> margins;
   RunRecord record;
+  std::optional<Attribution> attribution;  ///< where the configuration asks for it
 };
 
-/// The main job: load, plan, simulate, margin. Writes nothing.
+/// The main job: load, plan, simulate, margin, attribution. Writes nothing.
 RunResult run(const RunConfig& config, const Progress& progress = {});
 RunResult run(const std::filesystem::path& config_file);
 

@@ -1,0 +1,86 @@
+// What a trade would do to an account's margin, before it is made.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shortfall/book.hpp"
+#include "shortfall/config.hpp"
+#include "shortfall/margin.hpp"
+#include "shortfall/scheduler.hpp"
+
+namespace shortfall {
+
+struct Trade {
+  std::string instrument;
+  Quantity quantity;  ///< contracts, signed: added to what the account holds
+};
+
+/// "INSTRUMENT:QUANTITY"; the last colon divides. Throws InputError.
+Trade parse_trade(std::string_view text);
+
+struct WhatIfQuery {
+  std::string account;
+  std::vector<Trade> trades;  ///< those in the same instrument add up
+  /// Whether an account that the book does not have may be opened, in the mode that accounts.csv
+  /// gives it, else portfolio. Without it an unknown account is an InputError.
+  bool may_open = false;
+};
+
+/// Margins before and after, every component, with the bits of full runs without and with the
+/// trades.
+struct WhatIf {
+  AccountMargin before, after;
+  /// Of after.expected_shortfall_usd - before.expected_shortfall_usd, on the same paths and jointly
+  /// over all margin groups.
+  double standard_error_usd = 0;
+  double seconds = 0;  ///< that the answer took, without loading
+  std::vector<std::string> warnings;
+};
+
+/// The same for the base component alone.
+struct BaseWhatIf {
+  double before_usd = 0, after_usd = 0;  ///< base component: MarginComponents::base
+  double before_shortfall_usd = 0, after_shortfall_usd = 0;
+  double standard_error_usd = 0;  ///< of the difference of the shortfalls
+};
+
+/// Loads, answers with all components on the backends of the configuration, and forgets. Throws
+/// InputError for an account or instrument that is unknown, a net quantity of 1e18 or more, and
+/// trades that need what the inputs lack (a factor, a row of a charge).
+WhatIf what_if(const RunConfig& config, const WhatIfQuery& query, const Progress& progress = {});
+
+/// A loaded book with its factor moves on every path, against which queries are answered. Not for
+/// several threads at once.
+class WhatIfSession {
+ public:
+  /// Loads the inputs and draws the paths, on compute.threads threads of the CPU. Throws
+  /// OperatingError where the machine's memory cannot hold the moves: paths x factors x 8 bytes.
+  explicit WhatIfSession(const RunConfig& config, const Progress& progress = {});
+  ~WhatIfSession();
+
+  /// From the moves that are held, on compute.threads threads of the CPU: within 1e-6 of the gross
+  /// notional, before or after, whichever is larger, of a run that includes the trades. The first
+  /// query of an account takes as long as its positions need, and so does the first trade in an
+  /// underlying where it is in cross mode; then a leg is one revaluation per path. The last four
+  /// accounts are kept: per margin group its tail, and where trades were asked for 4 bytes per
+  /// path. Throws InputError like what_if, OperatingError for a loss that is not usable.
+  BaseWhatIf base(const WhatIfQuery& query);
+  /// what_if on the loaded book: simulated anew.
+  WhatIf all(const WhatIfQuery& query);
+
+  const RunConfig& config() const;
+  std::uint32_t factor_count() const;
+  double load_seconds() const;
+  /// What is held between queries: moves, inputs and accounts.
+  std::uint64_t bytes() const;
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace shortfall

@@ -1,0 +1,373 @@
+// What-if: the exact answer against full runs of the book with the trades in it, the fast one
+// against the exact one, and the standard error of the difference against its spread over seeds.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <map>
+#include <random>
+
+#include "demo_run.hpp"
+#include "machine.hpp"
+#include "shortfall/core/tail.hpp"
+#include "shortfall/whatif.hpp"
+#include "whatif_error.hpp"
+#include "whatif_paths.hpp"
+
+namespace shortfall {
+namespace {
+
+Quantity contracts(double count) {
+  return Quantity::from_units(
+      static_cast<Quantity::Units>(std::llround(count * 1e6) * static_cast<long long>(1'000'000)));
+}
+
+/// The demonstration book under one of many configurations.
+struct Case {
+  const char* name;
+  std::string margin;
+  Distribution distribution = Distribution::student_t;
+  RevalueAt revalue_at = RevalueAt::horizon;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+const std::string simulated_collateral =
+    "multiplier = 1.2\nsampling_uplift = 2\n[margin.liquidity]\nfile = \"liquidity.csv\"\n"
+    "[margin.dependence]\n[margin.collateral]\nsimulate = true\n";
+
+const Case cases[] = {
+    {"plain", ""},
+    {"every_component", every_component},
+    {"simulated_collateral", simulated_collateral, Distribution::gaussian, RevalueAt::worst},
+};
+
+struct Demo : DemoRun {
+  explicit Demo(const Case& c, std::uint64_t path_count = 6000) : DemoRun(c.margin, 1, path_count) {
+    config().model.distribution = c.distribution;
+    config().risk.revalue_at = c.revalue_at;
+    config().compute.thread_count = 1;
+  }
+
+  /// Adds the trades of queries to the file of positions.
+  void add_positions(const std::vector<WhatIfQuery>& queries) {
+    std::ofstream file(config().inputs.positions, std::ios::app);
+    for (const WhatIfQuery& query : queries)
+      for (const Trade& trade : query.trades)
+        file << fmt::format("{},{},{:.6f}\n", query.account, trade.instrument,
+                            trade.quantity.contracts());
+  }
+
+  /// Rows of margin.csv by account.
+  std::map<std::string, std::string> rows() {
+    std::map<std::string, std::string> rows;
+    for (const AccountMargin& margin : shortfall::run(config()).margins)
+      rows[margin.account] = row(margin);
+    return rows;
+  }
+  std::string row(const AccountMargin& margin) { return format_margins({margin}, config().margin); }
+};
+
+/// Fifty queries of accounts that differ: some of one leg and some of three, of instruments that
+/// are held, half held, closed or new to the account, and of accounts that there are not yet.
+std::vector<WhatIfQuery> random_queries(const RunInputs& inputs, unsigned seed) {
+  std::mt19937 random(seed);
+  const Book& book = inputs.book;
+  std::vector<WhatIfQuery> queries;
+  for (std::uint32_t n = 0; n < 50; ++n) {
+    // Accounts of the book by turns, every third of them.
+    const std::uint32_t account = n * 2 % static_cast<std::uint32_t>(book.accounts.size());
+    const bool is_new = n % 10 == 7;
+    WhatIfQuery query{is_new ? fmt::format("new-{}", n) : book.accounts[account].name, {}, is_new};
+    std::vector<Position> own;
+    for (const Position& p : book.positions)
+      if (p.account == account && !is_new) own.push_back(p);
+    for (std::uint32_t leg = 0; leg < (n % 4 == 3 ? 3 : 1); ++leg) {
+      const Position* const held = own.empty() ? nullptr : &own[random() % own.size()];
+      const std::uint32_t kind = random() % 4;
+      if (held && kind == 0)  // closed
+        query.trades.push_back({book.instruments[held->instrument].name,
+                                Quantity::from_units(-held->quantity.units())});
+      else if (held && kind == 1)
+        query.trades.push_back({book.instruments[held->instrument].name,
+                                contracts(held->quantity.contracts() * -0.4)});
+      else
+        query.trades.push_back({book.instruments[random() % book.instruments.size()].name,
+                                contracts((random() % 2 ? 1 : -1) * (1 + random() % 40) * 0.25)});
+    }
+    queries.push_back(query);
+  }
+  return queries;
+}
+
+class WhatIfCase : public testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(Demo, WhatIfCase, testing::ValuesIn(cases),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST_P(WhatIfCase, BytesOfFullRuns) {
+  Demo demo(GetParam());
+  const std::vector<WhatIfQuery> queries = random_queries(load_inputs(demo.config()), 1);
+  WhatIfSession session(demo.config());
+  std::vector<WhatIf> answers;
+  for (const WhatIfQuery& query : queries) answers.push_back(session.all(query));
+  const auto before = demo.rows();
+  demo.add_positions(queries);  // of accounts that do not see each other
+  const auto after = demo.rows();
+  int changed_count = 0;
+  for (std::size_t q = 0; q < queries.size(); ++q) {
+    const std::string& account = queries[q].account;
+    if (!queries[q].may_open) {
+      EXPECT_EQ(demo.row(answers[q].before), before.at(account)) << account;
+    } else {
+      EXPECT_EQ(answers[q].before.position_count, 0u);
+      EXPECT_EQ(answers[q].before.margin_usd, 0);
+    }
+    EXPECT_EQ(demo.row(answers[q].after), after.at(account)) << account;
+    changed_count += answers[q].after.margin_usd != answers[q].before.margin_usd;
+  }
+  EXPECT_GT(changed_count, 40);
+}
+
+TEST_P(WhatIfCase, TheSessionAgreesWithSimulatingAnew) {
+  Demo demo(GetParam());
+  WhatIfSession session(demo.config());
+  std::map<MarginMode, int> changed_count;
+  for (const unsigned seed : {2u, 3u})
+    for (const WhatIfQuery& query : random_queries(load_inputs(demo.config()), seed)) {
+      const WhatIf want = session.all(query);
+      const BaseWhatIf got = session.base(query);
+      const double tolerance =
+          1e-6 * std::max(want.before.gross_notional_usd, want.after.gross_notional_usd);
+      EXPECT_NEAR(got.before_usd, want.before.components.base, tolerance) << query.account;
+      EXPECT_NEAR(got.after_usd, want.after.components.base, tolerance) << query.account;
+      EXPECT_NEAR(got.before_shortfall_usd, want.before.expected_shortfall_usd, tolerance);
+      EXPECT_NEAR(got.after_shortfall_usd, want.after.expected_shortfall_usd, tolerance);
+      EXPECT_NEAR(got.standard_error_usd, want.standard_error_usd, tolerance) << query.account;
+      if (want.before.mode == MarginMode::portfolio) {  // one group, and before the trade no rest
+        EXPECT_EQ(got.before_shortfall_usd, want.before.expected_shortfall_usd) << query.account;
+      }
+      changed_count[want.before.mode] += got.after_usd != got.before_usd;
+    }
+  for (const MarginMode mode : {MarginMode::portfolio, MarginMode::cross, MarginMode::isolated})
+    EXPECT_GT(changed_count[mode], 3) << to_string(mode);
+}
+
+/// Every position of the account but a share of it.
+WhatIfQuery closing(const RunInputs& inputs, std::uint32_t account, Quantity::Units divisor) {
+  WhatIfQuery query{inputs.book.accounts[account].name, {}};
+  for (const Position& p : inputs.book.positions) {
+    const Quantity::Units left = divisor == 0 ? 0 : p.quantity.units() / divisor;
+    if (p.account == account)
+      query.trades.push_back({inputs.book.instruments[p.instrument].name,
+                              Quantity::from_units(left - p.quantity.units())});
+  }
+  return query;
+}
+
+TEST(WhatIf, ClosingEverythingLeavesNothing) {
+  Demo demo(cases[1]);
+  const RunInputs inputs = load_inputs(demo.config());
+  WhatIfSession session(demo.config());
+  for (const std::uint32_t account : {0u, 5u, 11u}) {  // portfolio, cross, isolated
+    const WhatIfQuery query = closing(inputs, account, 0);
+    const BaseWhatIf base = session.base(query);
+    EXPECT_GT(base.before_usd, 0);
+    EXPECT_EQ(base.after_usd, 0);
+    EXPECT_EQ(base.after_shortfall_usd, 0);
+    const WhatIf all = session.all(query);
+    EXPECT_EQ(all.after.margin_usd, 0);
+    EXPECT_EQ(all.after.position_count, 0u);
+    // What remains of the difference is the account's own shortfall.
+    if (all.before.mode == MarginMode::portfolio) {
+      EXPECT_NEAR(all.standard_error_usd, all.before.standard_error_usd,
+                  1e-9 * all.before.standard_error_usd);
+    }
+  }
+}
+
+TEST(WhatIf, WhatIsLeftOfMuchIsAsExactAsIfItHadNeverBeenMore) {
+  Demo demo(cases[0]);
+  const RunInputs inputs = load_inputs(demo.config());
+  WhatIfSession session(demo.config());
+  for (const std::uint32_t account : {0u, 5u, 99u})
+    // A thousandth from what was before, a millionth anew: each within 1e-6 of the larger gross,
+    // the latter of its own.
+    for (const Quantity::Units divisor : {900, 1'000'000}) {
+      WhatIfQuery query = closing(inputs, account, divisor);
+      // One leg is left as it is, so that there are fewer legs than positions.
+      query.trades.pop_back();
+      const WhatIf want = session.all(query);
+      EXPECT_NEAR(session.base(query).after_usd, want.after.margin_usd,
+                  1e-6 * want.before.gross_notional_usd);
+    }
+}
+
+TEST(WhatIf, AddingAndRemovingReturnsToTheStart) {
+  Demo demo(cases[1]);
+  const std::string account = "market-maker-01";
+  const auto start = demo.rows();
+  WhatIfQuery there{account,
+                    {{"BTC-30JAN26-100000-C", contracts(7.5)}, {"SOL-PERPETUAL", contracts(-100)}}};
+  WhatIfQuery back = there;
+  for (Trade& trade : back.trades) trade.quantity = Quantity::from_units(-trade.quantity.units());
+  WhatIfQuery both = there;
+  both.trades.insert(both.trades.end(), back.trades.begin(), back.trades.end());
+  WhatIfSession session(demo.config());
+  EXPECT_EQ(demo.row(session.all(both).after), start.at(account));
+  EXPECT_EQ(session.base(both).after_usd, session.base(both).before_usd);
+  EXPECT_EQ(session.base(both).standard_error_usd, 0);
+  EXPECT_NE(demo.row(session.all(there).after), start.at(account));
+
+  demo.add_positions({there});
+  EXPECT_EQ(demo.row(what_if(demo.config(), back).after), start.at(account));
+}
+
+TEST(WhatIf, ATradeOfNothingChangesNothing) {
+  Demo demo(cases[1]);
+  WhatIfSession session(demo.config());
+  for (const std::vector<Trade>& trades :
+       {std::vector<Trade>{}, {{"ETH-PERPETUAL", {}}, {"BTC-PERPETUAL", {}}}}) {
+    const WhatIfQuery query{"market-maker-02", trades};
+    const WhatIf all = session.all(query);
+    EXPECT_EQ(demo.row(all.before), demo.row(all.after));
+    EXPECT_EQ(all.standard_error_usd, 0);
+    EXPECT_EQ(session.base(query).after_usd, all.before.components.base);
+  }
+  const WhatIf opened = session.all({"nobody", {{"ETH-PERPETUAL", {}}}, true});
+  EXPECT_EQ(opened.after.margin_usd, 0);
+  EXPECT_EQ(session.base({"nobody", {}, true}).after_usd, 0);
+}
+
+TEST(WhatIf, TheModeOfAnOpenedAccountIsThatOfTheAccountsFile) {
+  Demo demo(cases[0]);
+  std::ofstream(*demo.config().inputs.accounts, std::ios::app) << "late,isolated\n";
+  const std::vector<Trade> spread = {{"BTC-PERPETUAL", contracts(1000)},
+                                     {"BTC-9JAN26", contracts(-1000)}};
+  WhatIfSession session(demo.config());
+  const WhatIf listed = session.all({"late", spread, true});
+  const WhatIf unlisted = session.all({"later", spread, true});
+  EXPECT_EQ(listed.after.mode, MarginMode::isolated);
+  EXPECT_EQ(unlisted.after.mode, MarginMode::portfolio);
+  // A new group is revalued as a run does it.
+  EXPECT_EQ(session.base({"later", spread, true}).after_usd, unlisted.after.margin_usd);
+  EXPECT_GT(session.base({"late", spread, true}).after_usd,
+            5 * session.base({"later", spread, true}).after_usd);
+}
+
+TEST(WhatIf, TheSameBitsWhateverComputesAndWhateverWasAskedBefore) {
+  Demo demo(cases[2]);
+  const std::vector<WhatIfQuery> queries = random_queries(load_inputs(demo.config()), 5);
+  std::vector<double> want;
+  for (const InstructionSet set : usable_instruction_sets())
+    for (const std::uint32_t threads : {1u, 3u}) {
+      demo.config().compute.instruction_set = set;
+      demo.config().compute.thread_count = threads;
+      WhatIfSession session(demo.config());
+      std::vector<double> got;
+      // More accounts than are kept, each twice.
+      for (const std::size_t q : {0u, 3u, 7u, 9u, 11u, 13u, 0u, 3u, 13u}) {
+        const BaseWhatIf base = session.base(queries[q]);
+        got.insert(got.end(), {base.before_usd, base.after_usd, base.standard_error_usd});
+      }
+      if (want.empty()) want = got;
+      EXPECT_EQ(got, want) << to_string(set) << ", " << threads << " threads";
+      EXPECT_TRUE(std::equal(got.begin(), got.begin() + 6, got.begin() + 18));
+    }
+}
+
+TEST(WhatIf, HeldPathsHaveTheTailsOfTheBackend) {
+  // Fewer paths than a pilot takes, no whole number of rows, and several pilots.
+  for (const std::uint64_t path_count : {100u, 129u, 5000u, 20'000u})
+    for (const std::uint32_t threads : {1u, 3u}) {
+      Demo demo(cases[0], path_count);
+      demo.config().compute.thread_count = threads;
+      RunInputs inputs = load_inputs(demo.config());
+      std::erase_if(inputs.book.positions, [](const Position& p) { return p.account != 99; });
+      Plan plan = build_plan(demo.config(), inputs);
+      ASSERT_EQ(plan.groups.size(), 1u);
+      const HeldPaths paths(plan, demo.config().compute, {});
+      EXPECT_EQ(paths.bytes(), (path_count + 63) / 64 * 64 * plan.model.factor_count * 8);
+      std::vector<float> losses(paths.float_count());
+      const auto sorted = [](std::vector<std::uint64_t> keys) {
+        EXPECT_EQ(*std::ranges::min_element(keys), keys.back());
+        std::ranges::sort(keys);
+        return keys;
+      };
+      const auto want = make_backend(demo.config().compute)->simulate(plan, {0, path_count}, {});
+      EXPECT_EQ(sorted(paths.tails(plan, nullptr, losses.data()).keys), sorted(want.keys));
+      const PathTrace trace = trace_paths(plan, 0, static_cast<std::uint32_t>(path_count));
+      losses.resize(path_count);
+      EXPECT_EQ(losses, trace.losses);
+    }
+}
+
+TEST(WhatIf, WhatIsHeldIsCounted) {
+  Demo demo(cases[0], 20'000);
+  WhatIfSession session(demo.config());
+  const std::uint64_t moves = 20'032 * session.factor_count() * sizeof(double);
+  EXPECT_EQ(session.factor_count(), 24u);
+  EXPECT_GT(session.bytes(), moves);
+  EXPECT_LT(session.bytes(), moves + 1'000'000);
+  const std::uint64_t loaded = session.bytes();
+  session.base({"market-maker-01", {{"BTC-PERPETUAL", contracts(5)}}});
+  EXPECT_GE(session.bytes(), loaded + 20'032 * sizeof(float));
+  EXPECT_GT(session.load_seconds(), 0);
+}
+
+TEST(ShortfallDifference, ByHand) {
+  // After: losses 5, 3 and 1, the value at risk, on paths 1, 2, 3: excesses 4 and 2. Before, in
+  // units of half a dollar: 8, 4 and 2 on paths 1, 4, 0: excesses 3 and 1 dollars. So e is 1, 2 and
+  // -1 on paths 1, 2 and 4 of eight: se^2 = (6 - 2^2 / 8) / 2^2.
+  const std::uint64_t after[] = {core::tail_key(3, 2), core::tail_key(5, 1), core::tail_key(1, 3)};
+  const std::uint64_t before[] = {core::tail_key(8, 1), core::tail_key(4, 4), core::tail_key(2, 0)};
+  ShortfallDifference difference;
+  difference.add(after, 1);
+  difference.add(before, -0.5);
+  EXPECT_DOUBLE_EQ(difference.standard_error({2, 2, 3}, 8), std::sqrt(5.5 / 4));
+}
+
+TEST(ShortfallDifference, OfOneTailItsStandardError) {
+  constexpr std::uint64_t whole = 50, path_count = 1000;
+  std::mt19937 random(3);
+  std::vector<std::uint64_t> keys;
+  for (std::uint32_t j = 0; j < whole; ++j)
+    keys.push_back(core::tail_key(1 + static_cast<float>(random() % 4096) / 4096.0f, j));
+  keys.push_back(core::tail_key(0.5f, 999));
+  ShortfallDifference difference;
+  difference.add(keys, 3);
+  const TailSize tail{50, whole, whole + 1};
+  const double want = core::tail_statistics(keys.data(), whole, 50, 0.95).standard_error /
+                      std::pow(2.0, core::fixed_point_bits);
+  // The same sums in another order.
+  EXPECT_NEAR(difference.standard_error(tail, path_count), 3 * want, 1e-12 * want);
+}
+
+TEST(WhatIf, TheStandardErrorIsTheSpreadOverSeeds) {
+  constexpr int seed_count = 64;
+  for (const Distribution distribution : {Distribution::gaussian, Distribution::student_t}) {
+    double sum = 0, square = 0, variance = 0, apart = 0;
+    for (int seed = 1; seed <= seed_count; ++seed) {
+      Demo demo({"", "", distribution}, 8000);
+      demo.config().risk.seed = static_cast<std::uint64_t>(seed);
+      WhatIfSession session(demo.config());
+      const WhatIfQuery query{"market-maker-01", {{"BTC-30JAN26-100000-C", contracts(20)}}};
+      const BaseWhatIf base = session.base(query);
+      const double difference = base.after_shortfall_usd - base.before_shortfall_usd;
+      sum += difference;
+      square += difference * difference;
+      variance += base.standard_error_usd * base.standard_error_usd / seed_count;
+      if (seed > 4) continue;
+      const WhatIf all = session.all(query);
+      apart += std::hypot(all.before.standard_error_usd, all.after.standard_error_usd) / 4;
+    }
+    const double spread = (square - sum * sum / seed_count) / (seed_count - 1);
+    // 63 spread / variance is chi-square with 63 degrees of freedom, whose standard deviation is
+    // sqrt(126): four of them.
+    EXPECT_NEAR(spread / variance, 1, 4 * std::sqrt(2.0 / (seed_count - 1)));
+    // Two runs on paths of their own would know much less.
+    EXPECT_LT(std::sqrt(variance), 0.5 * apart);
+  }
+}
+
+}  // namespace
+}  // namespace shortfall
