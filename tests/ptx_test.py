@@ -26,6 +26,8 @@ Budget = collections.namedtuple("Budget", "threads registers shared_bytes takes_
 BUDGETS = {
     "draw_normals": Budget(256, 32),
     "draw_mixing": Budget(256, 32),
+    "redraw_normals": Budget(256, 32),
+    "redraw_mixing": Budget(256, 32),
     "mix_factors": Budget(256, 32),
     "market_states": Budget(256, 32),
     "revalue": Budget(256, 64),
