@@ -240,7 +240,7 @@ BaseWhatIf HeldAccount::answer(const std::vector<TradeLeg>& legs) try {
     difference.add(worst_of(group->tails).keys, -worst_of(group->tails).unit_usd);
   }
   for (Group& group : groups_) {
-    evaluate(group, false);
+    evaluate(group, account_.mode == MarginMode::portfolio);  // the next trade is in it
     const GroupTail& tail = worst_of(group.tails);
     answer.before_usd += base_usd(tail.risk);
     answer.before_shortfall_usd += tail.risk.expected_shortfall_usd;

@@ -189,6 +189,8 @@ int answer_queries(WhatIfSession& session, const std::string& account, bool may_
       ++refused_count;
       err << fmt::format("line {}: {}\n", line_number, error.what()) << std::flush;
     }
+    // Nobody reads on: standard input need not end for that.
+    if (!out) throw OperatingError("cannot write to standard output");
   }
   return refused_count;
 }

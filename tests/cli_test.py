@@ -455,6 +455,16 @@ class WhatIf(ProgramTest):
         self.assertIn("1 refused", done.stderr)
         self.assertIn("ms", done.stdout)
 
+    def test_interactive_ends_with_its_reader(self):
+        endless = subprocess.Popen(["yes", "BTC-PERPETUAL:1"], stdout=subprocess.PIPE)
+        self.addCleanup(endless.kill)
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = self.shortfall(*self.base, "market-maker-03", "--interactive", "--base-only",
+                              stdin=endless.stdout, stdout=writer)
+        os.close(writer)
+        self.assert_refused(done, 1, "standard output")
+
     def test_bad_input(self):
         for arguments, fragments in (
             (("nobody", "--trade", "BTC-PERPETUAL:1"), ('"nobody"', "--open")),

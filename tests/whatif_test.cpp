@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <random>
 
@@ -183,25 +184,21 @@ TEST(WhatIf, ClosingEverythingLeavesNothing) {
 }
 
 TEST(WhatIf, WhatIsLeftOfMuchIsRevalued) {
-  // A call on 0.001 SOL beside a market maker's book, whose losses are rounded to 2^-24 or so of
-  // its own gross notional: the difference of what was lost before and what was closed would say
-  // nothing of what is left.
+  // Calls on 0.001 SOL beside a million SOL, whose losses are rounded to 2^-24 or so of themselves:
+  // what was lost before less what is closed would say nothing of what is left.
   Demo demo(cases[0]);
-  const Trade call{"SOL-30JAN26-150-C", contracts(0.0001)};
-  const RunInputs inputs = load_inputs(demo.config());
-  const WhatIfQuery all = closing(inputs, 99);
-  WhatIfQuery query = all;
-  std::erase_if(query.trades,
-                [&](const Trade& trade) { return trade.instrument == call.instrument; });
-  demo.add_positions({{all.account, {call}}});
-  for (const Trade& trade : all.trades)
-    if (trade.instrument == call.instrument) demo.add_positions({{all.account, {trade}}});
+  const Trade coins{"SOL-SPOT", contracts(1e6)};
+  const WhatIfQuery calls{"whale",
+                          {{"SOL-30JAN26-150-C", contracts(0.0001)},
+                           {"SOL-30JAN26-160-C", contracts(-0.0001)},
+                           {"SOL-27MAR26-150-C", contracts(0.0001)}}};
+  demo.add_positions({calls, {"whale", {coins}}});
+  const WhatIfQuery close{"whale", {{coins.instrument, contracts(-1e6)}}};
   WhatIfSession session(demo.config());
-  const WhatIf want = session.all(query);
-  ASSERT_EQ(want.after.position_count, 1u);
-  ASSERT_GT(want.before.gross_notional_usd, 1e6 * want.after.gross_notional_usd);
+  const WhatIf want = session.all(close);
+  ASSERT_EQ(want.after.position_count, 3u);
   EXPECT_GT(want.after.margin_usd, 0);
-  EXPECT_EQ(session.base(query).after_usd, want.after.margin_usd);
+  EXPECT_EQ(session.base(close).after_usd, want.after.margin_usd);
 }
 
 TEST(WhatIf, AddingAndRemovingReturnsToTheStart) {
@@ -301,6 +298,27 @@ TEST(WhatIf, HeldPathsHaveTheTailsOfTheBackend) {
       losses.resize(path_count);
       EXPECT_EQ(losses, trace.losses);
     }
+}
+
+TEST(WhatIf, HeldPathsFindATailThatThePilotsMiss) {
+  // A group that holds nothing but what was lost before, which is the worse the earlier the path:
+  // what the first paths suggest as a threshold is above nearly all others.
+  constexpr std::uint64_t path_count = 20'000;
+  Demo demo(cases[0], path_count);
+  Plan plan = build_plan(demo.config(), load_inputs(demo.config()));
+  const auto row = static_cast<std::uint32_t>(plan.instruments.size());
+  plan.holdings = {{row | core::Holding::last_of_block | core::Holding::last_of_superblock, -1.0f}};
+  plan.group_begin = {0, 1};
+  plan.groups.resize(1);
+  const HeldPaths paths(plan, demo.config().compute, {});
+  std::vector<float> before(paths.float_count());
+  for (std::size_t p = 0; p < before.size(); ++p) before[p] = 1.0f / static_cast<float>(p + 1);
+  std::vector<float> losses(paths.float_count());
+  std::vector<std::uint64_t> keys = paths.tails(plan, before.data(), losses.data()).keys;
+  EXPECT_EQ(losses, before);
+  std::ranges::sort(keys, std::greater<>());
+  ASSERT_EQ(keys.size(), 201u);
+  for (std::uint32_t p = 0; p < keys.size(); ++p) EXPECT_EQ(keys[p], core::tail_key(before[p], p));
 }
 
 TEST(WhatIf, WhatIsHeldIsCounted) {

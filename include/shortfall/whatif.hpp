@@ -64,10 +64,10 @@ class WhatIfSession {
 
   /// From the moves that are held, on compute.threads threads of the CPU: within 1e-6 of the gross
   /// notional, before or after, whichever is larger, of a run that includes the trades. The first
-  /// query of an account takes as long as its positions need, and so does the first trade in an
-  /// underlying where it is in cross mode; then a leg is one revaluation per path. The last four
-  /// accounts are kept: per margin group its tail, and where trades were asked for 4 bytes per
-  /// path. Throws InputError like what_if, OperatingError for a loss that is not usable.
+  /// query of an account takes as long as its positions need, and in cross mode so does the first
+  /// trade in an underlying; then a leg is one revaluation per path. The last four accounts are
+  /// kept: per margin group its tail, and 4 bytes per path of a portfolio or of an underlying that
+  /// was traded. Throws InputError like what_if, OperatingError for a loss that is not usable.
   BaseWhatIf base(const WhatIfQuery& query);
   /// what_if on the loaded book: simulated anew.
   WhatIf all(const WhatIfQuery& query);
