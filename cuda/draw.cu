@@ -9,6 +9,7 @@
 #include "kernels.hpp"
 #include "shortfall/core/mixing.hpp"
 #include "shortfall/core/normal.hpp"
+#include "shortfall/core/sobol.hpp"
 
 namespace shortfall::cuda {
 namespace {
@@ -79,31 +80,57 @@ __global__ void __launch_bounds__(draw_threads)
   mixing[p] = mixing_of(seed, table, floor_w, kappa, listed[p]);
 }
 
-}  // namespace
-
-void launch_draw(const core::PlanArrays& plan, const TilePaths& paths, double* normals,
-                 double* mixing, cudaStream_t stream) {
-  const std::uint32_t columns = (padded_count(paths) + draw_threads - 1) / draw_threads;
-  draw_normals<<<dim3((plan.factor_count + 3) / 4, columns), draw_threads, 0, stream>>>(
-      plan.seed, plan.factor_count, paths, normals);
-  check_launch("draw_normals");
-  draw_mixing<<<dim3(1, columns), draw_threads, 0, stream>>>(
-      plan.seed, plan.is_student_t ? plan.mixing_table : nullptr, plan.floor_w, plan.kappa, paths,
-      mixing);
-  check_launch("draw_mixing");
+/// One thread per path and dimension of a point; `listed` is null for consecutive paths. Some 100
+/// integer operations for as many bits as an index has, 30 of the hash, then as above.
+__global__ void __launch_bounds__(draw_threads)
+    draw_points(core::PlanArrays plan, TilePaths paths, const std::uint32_t* listed,
+                double* normals, double* mixing) {
+  const std::uint32_t p = blockIdx.y * blockDim.x + threadIdx.x;
+  if (p >= padded_count(paths)) return;
+  const std::uint32_t dimension = blockIdx.x;
+  const std::uint32_t path = listed ? listed[p] : static_cast<std::uint32_t>(paths.first_path) + p;
+  const std::uint32_t index = path / plan.scrambling_count;
+  const std::uint32_t scrambling = path % plan.scrambling_count;
+  const std::uint32_t reversed =
+      core::sobol_reversed(plan.sobol_directions + dimension * core::sobol_bit_count, index);
+  const std::uint32_t word = core::owen_scrambled(
+      reversed, plan.sobol_keys[dimension * plan.scrambling_count + scrambling]);
+  if (dimension < plan.is_student_t)
+    mixing[p] = core::mixing_factor(plan.mixing_table, plan.floor_w, plan.kappa, word);
+  else
+    normals[std::size_t{dimension - plan.is_student_t} * paths.stride + p] =
+        core::normal_from_word(word);
+  if (dimension == 0 && !plan.is_student_t) mixing[p] = 1.0;
 }
 
-void launch_redraw(const core::PlanArrays& plan, const TilePaths& paths,
-                   const std::uint32_t* listed, double* normals, double* mixing,
-                   cudaStream_t stream) {
+}  // namespace
+
+void launch_draw(const core::PlanArrays& plan, const TilePaths& paths, const std::uint32_t* listed,
+                 double* normals, double* mixing, cudaStream_t stream) {
   const std::uint32_t columns = (padded_count(paths) + draw_threads - 1) / draw_threads;
-  redraw_normals<<<dim3((plan.factor_count + 3) / 4, columns), draw_threads, 0, stream>>>(
-      plan.seed, plan.factor_count, paths, listed, normals);
-  check_launch("redraw_normals");
-  redraw_mixing<<<dim3(1, columns), draw_threads, 0, stream>>>(
-      plan.seed, plan.is_student_t ? plan.mixing_table : nullptr, plan.floor_w, plan.kappa, paths,
-      listed, mixing);
-  check_launch("redraw_mixing");
+  if (plan.sobol_directions) {
+    const std::uint32_t dimensions = plan.factor_count + plan.is_student_t;
+    draw_points<<<dim3(dimensions, columns), draw_threads, 0, stream>>>(plan, paths, listed,
+                                                                        normals, mixing);
+    check_launch("draw_points");
+    return;
+  }
+  const dim3 blocks((plan.factor_count + 3) / 4, columns), one_row(1, columns);
+  const double* const table = plan.is_student_t ? plan.mixing_table : nullptr;
+  if (listed) {
+    redraw_normals<<<blocks, draw_threads, 0, stream>>>(plan.seed, plan.factor_count, paths, listed,
+                                                        normals);
+    check_launch("redraw_normals");
+    redraw_mixing<<<one_row, draw_threads, 0, stream>>>(plan.seed, table, plan.floor_w, plan.kappa,
+                                                        paths, listed, mixing);
+    check_launch("redraw_mixing");
+    return;
+  }
+  draw_normals<<<blocks, draw_threads, 0, stream>>>(plan.seed, plan.factor_count, paths, normals);
+  check_launch("draw_normals");
+  draw_mixing<<<one_row, draw_threads, 0, stream>>>(plan.seed, table, plan.floor_w, plan.kappa,
+                                                    paths, mixing);
+  check_launch("draw_mixing");
 }
 
 }  // namespace shortfall::cuda

@@ -25,13 +25,10 @@ SHORTFALL_CORE std::uint32_t padded_count(const TilePaths& paths) {
   return (paths.path_count + stride_unit - 1) / stride_unit * stride_unit;
 }
 
-/// normals: factor_count rows. mixing: one row, 1 under a Gaussian.
-void launch_draw(const core::PlanArrays& plan, const TilePaths& paths, double* normals,
-                 double* mixing, cudaStream_t stream);
-/// The same for listed paths in place of consecutive ones; the list is padded as the tile is.
-void launch_redraw(const core::PlanArrays& plan, const TilePaths& paths,
-                   const std::uint32_t* listed, double* normals, double* mixing,
-                   cudaStream_t stream);
+/// normals: factor_count rows. mixing: one row, 1 under a Gaussian. `listed`: paths in place of
+/// consecutive ones, as many as the padded tile has; or null.
+void launch_draw(const core::PlanArrays& plan, const TilePaths& paths, const std::uint32_t* listed,
+                 double* normals, double* mixing, cudaStream_t stream);
 /// factors *= mixing.
 void launch_mix(const core::PlanArrays& plan, const TilePaths& paths, const double* mixing,
                 double* factors, cudaStream_t stream);

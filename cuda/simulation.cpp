@@ -118,6 +118,8 @@ void Simulation::lay_out(Arena& arena) {
   }
   arena.take(a.loading, std::size_t{plan.factor_count} * plan.factor_count);
   arena.take(a.mixing_table, plan_.model.mixing_table.size());
+  arena.take(a.sobol_directions, plan_.sobol_directions.size());
+  arena.take(a.sobol_keys, plan_.sobol_keys.size());
   arena.take(a.state_rows, plan.state_row_count);
   arena.take(a.strike_cells, plan.strike_cell_count);
   arena.take(a.settled_cells, plan.settled_cell_count);
@@ -174,6 +176,11 @@ void Simulation::upload_plan() {
   upload(a.loading, plan.loading, std::size_t{plan.factor_count} * plan.factor_count, stream,
          purpose);
   upload(a.mixing_table, plan.mixing_table, plan_.model.mixing_table.size(), stream, purpose);
+  if (plan_.is_sobol()) {
+    upload(a.sobol_directions, plan.sobol_directions, plan_.sobol_directions.size(), stream,
+           purpose);
+    upload(a.sobol_keys, plan.sobol_keys, plan_.sobol_keys.size(), stream, purpose);
+  }
   upload(a.state_rows, plan.state_rows, plan.state_row_count, stream, purpose);
   upload(a.strike_cells, plan.strike_cells, plan.strike_cell_count, stream, purpose);
   upload(a.settled_cells, plan.settled_cells, plan.settled_cell_count, stream, purpose);
@@ -187,6 +194,8 @@ void Simulation::upload_plan() {
   device_plan_ = plan;
   device_plan_.loading = a.loading;
   device_plan_.mixing_table = a.mixing_table;
+  device_plan_.sobol_directions = plan_.is_sobol() ? a.sobol_directions : nullptr;
+  device_plan_.sobol_keys = a.sobol_keys;
   device_plan_.state_rows = a.state_rows;
   device_plan_.strike_cells = a.strike_cells;
   device_plan_.settled_cells = a.settled_cells;
@@ -208,10 +217,7 @@ void Simulation::upload_lists(const SlabLists& lists, const Stream& stream) {
 void Simulation::revalue(std::uint32_t lane, const TilePaths& paths, const std::uint32_t* listed) {
   const Stream& stream = lanes_[lane]->stream;
   const DeviceArrays::Tile& tile = arrays_.tile[lane];
-  if (listed)
-    launch_redraw(device_plan_, paths, listed, tile.normals, tile.mixing, stream);
-  else
-    launch_draw(device_plan_, paths, tile.normals, tile.mixing, stream);
+  launch_draw(device_plan_, paths, listed, tile.normals, tile.mixing, stream);
   lanes_[lane]->blas->correlate(arrays_.loading, tile.normals, tile.factors,
                                 device_plan_.factor_count, paths.stride, padded_count(paths));
   launch_mix(device_plan_, paths, tile.mixing, tile.factors, stream);

@@ -35,6 +35,7 @@ struct DeviceArrays {
   };
   Tile tile[2];
   double *loading, *mixing_table;
+  std::uint32_t *sobol_directions, *sobol_keys;
   core::StateRow* state_rows;
   core::StrikeCell* strike_cells;
   core::SettledCell* settled_cells;

@@ -29,7 +29,8 @@ void run_command(RunArguments& arguments) {
   catch_interrupts();
   RunResult result;
   {
-    ProgressBar bar(config.risk.path_count, arguments.is_quiet);
+    // Rounds that double have no end to draw.
+    ProgressBar bar(config.risk.path_count, arguments.is_quiet || config.risk.is_automatic);
     result = run(config, [&](std::uint64_t paths_done) {
       throw_if_interrupted();
       bar.update(paths_done);

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <utility>
 
+#include "confidence_interval.hpp"
 #include "margin_config.hpp"
 #include "shortfall/plan.hpp"
 #include "text.hpp"
@@ -18,7 +20,10 @@ namespace {
 
 constexpr Choice<Distribution> distributions[] = {{"gaussian", Distribution::gaussian},
                                                   {"student_t", Distribution::student_t}};
-constexpr Choice<Sampler> samplers[] = {{"philox", Sampler::philox}};
+constexpr Choice<Sampler> samplers[] = {{"philox", Sampler::philox}, {"sobol", Sampler::sobol}};
+constexpr Choice<Factorization> factorizations[] = {
+    {"cholesky", Factorization::cholesky},
+    {"principal_components", Factorization::principal_components}};
 constexpr Choice<RevalueAt> revaluation_times[] = {
     {"horizon", RevalueAt::horizon}, {"now", RevalueAt::now}, {"worst", RevalueAt::worst}};
 constexpr Choice<InstructionSet> instruction_sets[] = {{"auto", InstructionSet::automatic},
@@ -40,6 +45,10 @@ constexpr RealDomain degrees_domain{
     [](double x) { return x > 2 && x <= 1e6; }};
 constexpr RealDomain confidence_domain{"at least 0.5 and below 1",
                                        [](double x) { return x >= 0.5 && x < 1; }};
+constexpr RealDomain relative_error_domain{"at least 1e-6 and at most 1",
+                                           [](double x) { return x >= 1e-6 && x <= 1; }};
+constexpr RealDomain share_domain{"above 0 and at most 1",
+                                  [](double x) { return x > 0 && x <= 1; }};
 constexpr RealDomain tail_floor_domain{"above 0 and below 1, or \"auto\"",
                                        [](double x) { return x > 0 && x < 1; }};
 
@@ -76,6 +85,7 @@ void read_model(TomlSection section, ModelConfig& model) {
     model.tail_floor = value;
   }
   section.real("covariance_horizon_days", model.covariance_horizon_days, days_domain);
+  section.choice("factorization", model.factorization, factorizations);
   section.report_unknown_keys();
 }
 
@@ -92,6 +102,20 @@ void check_tail(const RiskConfig& risk, const Origin& origin, Problems& problems
       fmt::format("{} paths at confidence {} leave no tail: (1 - confidence) * paths is {}, "
                   "below 1; {}",
                   risk.path_count, risk.confidence_level, k, remedy));
+}
+
+/// Sobol points are stratified by powers of two: any other count loses what they are for.
+void check_points(const RiskConfig& risk, const Origin& origin, Problems& problems) {
+  const std::uint64_t count = risk.scrambling_count;
+  if (risk.sampler != Sampler::sobol) return;
+  if (risk.path_count % count == 0 && std::has_single_bit(risk.path_count / count)) return;
+  const std::uint64_t below =
+      count * std::bit_floor(std::max(risk.path_count / count, std::uint64_t{1}));
+  const std::uint64_t above = 2 * below <= path_count_max ? 2 * below : below;
+  problems.add(origin.file, origin.line,
+               fmt::format("{} paths are not {} scramblings of a power of two each; the nearest "
+                           "counts are {} and {}",
+                           risk.path_count, count, below, above));
 }
 
 /// The confidences of components leave a tail too.
@@ -112,24 +136,59 @@ void check_component_tails(const RunConfig& config, Problems& problems) {
     check(*config.margin.maintenance_confidence_level, "[margin] maintenance");
 }
 
+/// The least number of paths of a round with a tail of 1,000 paths: a power of two, times the
+/// scramblings.
+std::uint64_t first_round(const RiskConfig& risk) {
+  std::uint64_t count = scrambling_count_of(risk);
+  while (tail_size(count, risk.confidence_level).k < 1000) count *= 2;
+  return count;
+}
+
+/// paths = "auto" and what goes with it.
+void read_precision(TomlSection& section, RiskConfig& risk) {
+  section.real("target_relative_error", risk.target_relative_error, relative_error_domain);
+  section.integer("max_paths", risk.path_count_max, {1, path_count_max}, "",
+                  std::optional<std::uint64_t>());
+  section.real("precise_margin_share", risk.precise_margin_share, share_domain);
+  section.strings("precise_accounts", risk.precise_accounts);
+}
+
+void check_rounds(TomlSection& section, RiskConfig& risk) {
+  risk.path_count = first_round(risk);
+  if (risk.path_count <= risk.path_count_max) return;
+  section.report("max_paths",
+                 fmt::format("is {}; the first round takes {} paths, which leave a tail of 1,000",
+                             risk.path_count_max, risk.path_count));
+}
+
 void read_risk(TomlSection section, RiskConfig& risk, const RunOverrides& overrides,
                Problems& problems) {
   const std::size_t problems_before = problems.count();
   constexpr std::uint64_t seed_max = (std::uint64_t{1} << 63) - 1;
-  const Origin paths = section.integer("paths", risk.path_count, {1, path_count_max}, "--paths",
-                                       overrides.path_count);
-  section.integer("seed", risk.seed, {0, seed_max}, "--seed", overrides.seed);
-  const std::optional<std::string> sampler = section.string("sampler");
-  if (sampler == "sobol") {
-    section.report("sampler", "\"sobol\" is not in this release; use \"philox\"");
-  } else if (sampler) {
-    section.choice("sampler", risk.sampler, samplers);
+  const toml::node* const automatic = section.find("paths");
+  risk.is_automatic = automatic && automatic->is_string() && !overrides.path_count;
+  Origin paths;
+  if (risk.is_automatic) {
+    if (*automatic->value<std::string>() != "auto")
+      section.report("paths", fmt::format("is {}; it must be \"auto\" or a number of paths",
+                                          in_quotes(*automatic->value<std::string>())));
+  } else {
+    paths = section.integer("paths", risk.path_count, {1, path_count_max}, "--paths",
+                            overrides.path_count);
   }
+  section.integer("seed", risk.seed, {0, seed_max}, "--seed", overrides.seed);
+  section.choice("sampler", risk.sampler, samplers);
+  section.integer("scramblings", risk.scrambling_count, {2, scrambling_count_max}, "",
+                  std::optional<std::uint32_t>());
   section.real("confidence", risk.confidence_level, confidence_domain);
   section.real("horizon_days", risk.horizon_days, days_domain);
   section.choice("revalue_at", risk.revalue_at, revaluation_times);
+  read_precision(section, risk);
   section.report_unknown_keys();
-  if (problems.count() == problems_before) check_tail(risk, paths, problems);
+  if (problems.count() > problems_before) return;
+  if (risk.is_automatic) return check_rounds(section, risk);
+  check_tail(risk, paths, problems);
+  check_points(risk, paths, problems);
 }
 
 void read_compute(TomlSection section, ComputeConfig& compute, const RunOverrides& overrides) {
@@ -223,6 +282,7 @@ RunConfig load_config(const std::filesystem::path& file, const RunOverrides& ove
 
 const char* to_string(Distribution value) { return name_of(distributions, value); }
 const char* to_string(Sampler value) { return name_of(samplers, value); }
+const char* to_string(Factorization value) { return name_of(factorizations, value); }
 const char* to_string(RevalueAt value) { return name_of(revaluation_times, value); }
 const char* to_string(InstructionSet value) { return name_of(instruction_sets, value); }
 const char* to_string(BackendChoice value) { return name_of(backends, value); }

@@ -7,6 +7,7 @@
 #include "shortfall/core/normal.hpp"
 #include "shortfall/core/philox.hpp"
 #include "shortfall/core/revalue.hpp"
+#include "shortfall/core/sobol.hpp"
 #include "simd.hpp"
 
 #define SHORTFALL_PASTE_(a, b) a##b
@@ -20,10 +21,45 @@ namespace {
 using namespace core;
 constexpr int row = static_cast<int>(row_path_count);
 
+/// Points in place of Philox's words.
+template <class PathOf>
+[[gnu::always_inline]] inline void draw_points(const PlanArrays& plan, PathOf path_of,
+                                               double* normals, double* mixing) {
+  std::uint32_t index[row], scrambling[row], any = 0;
+  for (int p = 0; p < row; ++p) {
+    const auto path = static_cast<std::uint32_t>(path_of(p));
+    index[p] = path / plan.scrambling_count;
+    scrambling[p] = path % plan.scrambling_count;
+    any |= index[p];
+  }
+  const std::uint32_t first_factor = plan.is_student_t ? 1 : 0;
+  for (std::uint32_t d = 0; d < plan.factor_count + first_factor; ++d) {
+    const std::uint32_t* direction = plan.sobol_directions + d * sobol_bit_count;
+    const std::uint32_t* const keys = plan.sobol_keys + d * plan.scrambling_count;
+    std::uint32_t word[row];
+    for (int p = 0; p < row; ++p) word[p] = 0;
+    for (std::uint32_t bit = 0; any >> bit; ++bit) {
+      for (int p = 0; p < row; ++p) word[p] ^= direction[bit] & (0u - ((index[p] >> bit) & 1u));
+      if (bit + 1 == sobol_bit_count) break;
+    }
+    for (int p = 0; p < row; ++p) word[p] = owen_scrambled(word[p], keys[scrambling[p]]);
+    if (d < first_factor) {
+      for (int p = 0; p < row; ++p)
+        mixing[p] = mixing_factor(plan.mixing_table, plan.floor_w, plan.kappa, word[p]);
+    } else {
+      double* const out = normals + static_cast<std::size_t>(d - first_factor) * row;
+      for (int p = 0; p < row; ++p) out[p] = normal_from_word(word[p]);
+    }
+  }
+  if (!plan.is_student_t)
+    for (int p = 0; p < row; ++p) mixing[p] = 1.0;
+}
+
 /// `path_of` gives the number of the path in a column.
 template <class PathOf>
 [[gnu::always_inline]] inline void draw_paths(const PlanArrays& plan, PathOf path_of,
                                               double* normals, double* mixing) {
+  if (plan.sobol_directions) return draw_points(plan, path_of, normals, mixing);
   for (std::uint32_t block = 0; block * 4 < plan.factor_count; ++block) {
     double* out = normals + static_cast<std::size_t>(block) * 4 * row;
 #pragma GCC ivdep

@@ -93,6 +93,17 @@ void refuse_indefinite(const Covariance& covariance, const EigenDecomposition& e
                   eigen.values.back(), eigen.values.front(), weights));
 }
 
+/// Columns are the eigenvectors times the deviations along them, the largest first.
+std::vector<double> principal_loading(const EigenDecomposition& eigen, std::size_t n,
+                                      double scale) {
+  std::vector<double> loading(n * n);
+  for (std::size_t k = 0; k < n && eigen.values[k] > 0.0; ++k) {
+    const double deviation = __builtin_sqrt(eigen.values[k] * scale);
+    for (std::size_t i = 0; i < n; ++i) loading[i * n + k] = eigen.vectors[k * n + i] * deviation;
+  }
+  return loading;
+}
+
 /// L of a covariance that is not positive semi-definite, negative eigenvalues clipped at 0; empty
 /// and a problem where they are too large.
 std::optional<std::vector<double>> repair(const Covariance& covariance, double scale,
@@ -117,16 +128,11 @@ std::optional<std::vector<double>> repair(const Covariance& covariance, double s
       "the covariance is not positive semi-definite: smallest eigenvalue {:.6g}, largest "
       "{:.6g}; negative eigenvalues were clipped at 0",
       smallest, largest));
-  std::vector<double> loading(n * n);
-  for (std::size_t k = 0; k < n && eigen.values[k] > 0.0; ++k) {
-    const double deviation = __builtin_sqrt(eigen.values[k] * scale);
-    for (std::size_t i = 0; i < n; ++i) loading[i * n + k] = eigen.vectors[k * n + i] * deviation;
-  }
-  return loading;
+  return principal_loading(eigen, n, scale);
 }
 
-void factor_covariance(const Covariance& covariance, double scale, FactorModel& model,
-                       Problems& problems) {
+void factor_covariance(const Covariance& covariance, double scale, Factorization factorization,
+                       FactorModel& model, Problems& problems) {
   const std::size_t n = covariance.factors.size();
   std::vector<double> scaled(n * n);
   for (std::size_t i = 0; i < n * n; ++i) scaled[i] = covariance.matrix[i] * scale;
@@ -137,6 +143,16 @@ void factor_covariance(const Covariance& covariance, double scale, FactorModel& 
     loading = cholesky(scaled, n, Pivoting::diagonal);
     if (!loading) loading = repair(covariance, scale, model, problems);
     if (!loading) return;
+  }
+  if (factorization == Factorization::principal_components && !model.is_repaired) {
+    if (n > decomposition_size_max) {
+      problems.add(covariance.file.string(), 0,
+                   fmt::format("{} factors: principal components are for {} at most; use "
+                               "factorization = \"cholesky\"",
+                               n, decomposition_size_max));
+      return;
+    }
+    loading = principal_loading(decompose(covariance.matrix, n), n, scale);
   }
   set_loading(model, std::move(*loading));
 }
@@ -316,7 +332,7 @@ FactorModel build_factor_model(const Covariance& covariance, const RunConfig& co
   model.factor_count = static_cast<std::uint32_t>(n);
   const double scale = covariance_scale(config);
   if (!are_variances_plausible(covariance, scale, problems)) return model;
-  factor_covariance(covariance, scale, model, problems);
+  factor_covariance(covariance, scale, config.model.factorization, model, problems);
 
   if (config.model.distribution == Distribution::student_t) {
     double spot_variance = 0.0;

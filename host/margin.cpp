@@ -1,6 +1,7 @@
 #include "shortfall/margin.hpp"
 
 #include "components.hpp"
+#include "confidence_interval.hpp"
 
 namespace shortfall {
 
@@ -29,6 +30,9 @@ std::vector<AccountMargin> account_margins(const Plan& plan, const Book& book,
       const double charge = config.multiplier * risk.expected_shortfall_usd;
       margin.margin_usd += charge > 0 ? charge : 0;
     }
+    const double half = interval_quantile(plan.scrambling_count) * margin.standard_error_usd;
+    margin.confidence_low_usd = margin.expected_shortfall_usd - half;
+    margin.confidence_high_usd = margin.expected_shortfall_usd + half;
     margin.components.base = margin.margin_usd;
     margin.maintenance_margin_usd = margin.margin_usd;
     margins.push_back(std::move(margin));

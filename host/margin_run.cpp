@@ -85,6 +85,13 @@ void RunBackends::replay(const Plan& plan, std::span<const std::uint32_t> paths,
   }
 }
 
+void require_number_of_paths(const RunConfig& config) {
+  if (!config.risk.is_automatic) return;
+  throw InputError(
+      {{config.file.string(), 0, "[risk] paths = \"auto\" is for run; give a number with --paths"}},
+      0);
+}
+
 BaseRun MarginRun::plan(RunInputs as_read) {
   Covariance covariance = as_read.covariance;
   BaseRun base = plan_simulated(simulated_inputs(config_, std::move(as_read)));

@@ -35,6 +35,9 @@ class RunBackends {
   MakeFallback make_fallback_;
 };
 
+/// Throws InputError where the configuration leaves the number of paths to a run.
+void require_number_of_paths(const RunConfig& config);
+
 /// A plan and the tails of its groups.
 struct SimulatedPlan {
   Plan plan;
@@ -59,7 +62,9 @@ class MarginRun {
   /// All outlive it.
   MarginRun(const RunConfig& config, RunBackends& backends, const Progress& progress,
             std::vector<std::string>& warnings)
-      : config_(config), backends_(backends), progress_(progress), warnings_(warnings) {}
+      : config_(config), backends_(backends), progress_(progress), warnings_(warnings) {
+    require_number_of_paths(config);
+  }
 
   /// The plans, from inputs as they were read; what is to be said of them goes to the warnings.
   BaseRun plan(RunInputs as_read);

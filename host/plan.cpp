@@ -6,6 +6,7 @@
 #include "plan_cells.hpp"
 #include "plan_groups.hpp"
 #include "sha256.hpp"
+#include "sobol.hpp"
 
 namespace shortfall {
 namespace {
@@ -61,6 +62,11 @@ std::string hash_of(const Plan& plan) {
   number(plan.seed);
   number(plan.path_count);
   number(plan.confidence_level);
+  if (plan.is_sobol()) {
+    array(plan.sobol_directions);
+    array(plan.sobol_keys);
+    number(plan.scrambling_count);
+  }
   number(static_cast<std::uint64_t>(plan.model.factor_count));
   array(plan.model.loading);
   array(plan.model.column_count);
@@ -144,6 +150,19 @@ Plan build_plan(const RunConfig& config, const RunInputs& inputs, FactorModel mo
     plan.instruments.push_back(order[rank]);
     plan.listing_places.push_back(rank);
   }
+  if (config.risk.sampler == Sampler::sobol && plan.dimension_count() > sobol_dimension_max())
+    problems.add(inputs.covariance.file.string(), 0,
+                 fmt::format("{} factors{} need more dimensions than the {} that there are Sobol "
+                             "direction numbers for; use sampler = \"philox\"",
+                             plan.model.factor_count,
+                             plan.model.is_student_t ? " and the mixing variable" : "",
+                             sobol_dimension_max()));
+  problems.throw_if_any();
+  if (config.risk.sampler == Sampler::sobol) {
+    plan.scrambling_count = config.risk.scrambling_count;
+    plan.sobol_directions = sobol_directions(plan.dimension_count());
+    plan.sobol_keys = scrambling_keys(plan.seed, plan.scrambling_count, plan.dimension_count());
+  }
   add_cells(plan, config, inputs, problems);
   problems.throw_if_any();
   add_groups(plan, book, rank_of, priced_of);
@@ -155,6 +174,11 @@ core::PlanArrays Plan::arrays() const {
   core::PlanArrays a{};
   a.seed = seed;
   a.path_count = path_count;
+  a.scrambling_count = scrambling_count;
+  if (is_sobol()) {
+    a.sobol_directions = sobol_directions.data();
+    a.sobol_keys = sobol_keys.data();
+  }
   a.factor_count = model.factor_count;
   a.is_student_t = model.is_student_t ? 1 : 0;
   a.floor_w = model.floor_w;

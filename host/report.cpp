@@ -47,7 +47,9 @@ std::vector<Column> columns(const MarginConfig& c) {
       {"value_at_risk", append_amount<&AccountMargin::value_at_risk_usd>},
       {"expected_shortfall", append_amount<&AccountMargin::expected_shortfall_usd>},
       {"standard_error", append_amount<&AccountMargin::standard_error_usd>},
-      {"margin", append_amount<&AccountMargin::margin_usd>}};
+      {"margin", append_amount<&AccountMargin::margin_usd>},
+      {"confidence_low", append_amount<&AccountMargin::confidence_low_usd>},
+      {"confidence_high", append_amount<&AccountMargin::confidence_high_usd>}};
   const auto add = [&](bool is_shown, const char* name, Append append) {
     if (is_shown) all.push_back({name, append});
   };
@@ -131,10 +133,19 @@ nlohmann::ordered_json configuration(const RunConfig& c) {
       j["model"]["tail_floor"] = "auto";
   }
   j["model"]["covariance_horizon_days"] = c.model.covariance_horizon_days;
+  j["model"]["factorization"] = to_string(c.model.factorization);
   j["risk"] = {
       {"paths", c.risk.path_count},           {"seed", c.risk.seed},
       {"sampler", to_string(c.risk.sampler)}, {"confidence", c.risk.confidence_level},
       {"horizon_days", c.risk.horizon_days},  {"revalue_at", to_string(c.risk.revalue_at)}};
+  if (c.risk.sampler == Sampler::sobol) j["risk"]["scramblings"] = c.risk.scrambling_count;
+  if (c.risk.is_automatic) {
+    j["risk"]["paths"] = "auto";
+    j["risk"]["target_relative_error"] = c.risk.target_relative_error;
+    j["risk"]["max_paths"] = c.risk.path_count_max;
+    j["risk"]["precise_margin_share"] = c.risk.precise_margin_share;
+    j["risk"]["precise_accounts"] = c.risk.precise_accounts;
+  }
   j["margin"] = margin_configuration(c.margin);
   j["compute"] = {{"backend", to_string(c.compute.backend)},
                   {"threads", c.compute.thread_count},
@@ -196,12 +207,12 @@ std::string sha256_of(const std::string& text) {
 std::string format_record(const RunRecord& r, const std::string& margins,
                           const std::optional<std::string>& attribution) {
   nlohmann::ordered_json j;
-  j["format_version"] = 1;
+  j["format_version"] = 2;
   j["program"] = "shortfall";
   j["version"] = version();
   j["backend"] = what_ran(r);
   j["seed"] = r.config.risk.seed;
-  j["paths"] = r.config.risk.path_count;
+  j["paths"] = r.path_count;
   if (r.config.model.distribution == Distribution::student_t) j["tail_floor"] = r.tail_floor;
   j["counts"] = {{"instruments", r.instrument_count},
                  {"positions", r.position_count},
@@ -210,6 +221,8 @@ std::string format_record(const RunRecord& r, const std::string& margins,
                  {"factors", r.factor_count}};
   for (const auto& [stage, seconds] : r.seconds_by_stage) j["seconds"][stage] = seconds;
   j["warnings"] = r.warnings;
+  if (!r.rounds.empty()) j["rounds"] = r.rounds;
+  if (!r.rounds.empty()) j["imprecise_accounts"] = r.imprecise_accounts;
   j["plan_hash"] = r.plan_hash;
   j["sha256"]["margin.csv"] = sha256_of(margins);
   if (attribution) j["sha256"]["attribution.csv"] = sha256_of(*attribution);

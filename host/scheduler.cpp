@@ -9,6 +9,7 @@
 
 #include "fmt/format.h"
 #include "margin_run.hpp"
+#include "precision.hpp"
 
 namespace shortfall {
 namespace {
@@ -203,6 +204,7 @@ class Stopwatch {
 };
 
 void describe_plan(const Plan& plan, RunRecord& record) {
+  record.path_count = plan.path_count;
   record.plan_hash = plan.hash;
   record.tail_floor = plan.model.tail_floor;
   record.instrument_count = plan.instruments.size();
@@ -210,6 +212,34 @@ void describe_plan(const Plan& plan, RunRecord& record) {
   record.account_count = plan.accounts.size();
   record.group_count = plan.groups.size();
   record.factor_count = plan.model.factor_count;
+}
+
+/// Doubles the paths until the accounts are precise or there are no more paths, and leaves the
+/// configuration and the simulation of the last round. Each round is a run of its own: paths are
+/// addressed by number, so that it repeats the paths of the round before, at the cost of a factor
+/// of two at most, and its result is that of a run with that many paths.
+void simulate_until_precise(RunConfig& config, const RunInputs& as_read, MarginRun& run,
+                            BaseRun& base, RunRecord& record) {
+  for (;;) {
+    record.rounds.push_back(config.risk.path_count);
+    run.simulate(base);
+    const Precision precision =
+        precision_of(config.risk, account_margins(base.revaluations.front().plan, base.inputs.book,
+                                                  base.risks, config.margin));
+    record.imprecise_accounts = precision.imprecise_accounts;
+    if (precision.is_reached || 2 * config.risk.path_count > config.risk.path_count_max) return;
+    config.risk.path_count *= 2;
+    base = run.plan(as_read);
+  }
+}
+
+/// Each once.
+void remove_repetitions(std::vector<std::string>& warnings) {
+  std::vector<std::string> distinct;
+  for (std::string& warning : warnings)
+    if (std::ranges::find(distinct, warning) == distinct.end())
+      distinct.push_back(std::move(warning));
+  warnings = std::move(distinct);
 }
 
 }  // namespace
@@ -222,12 +252,19 @@ RunResult run(const RunConfig& config, const Progress& progress) {
     record.seconds_by_stage.emplace_back(stage, stopwatch.lap_seconds());
   };
   RunBackends backends(config.compute);
-  MarginRun margin_run(config, backends, progress, record.warnings);
-  RunInputs as_read = load_inputs(config);
+  RunConfig round = config;
+  round.risk.is_automatic = false;
+  MarginRun margin_run(round, backends, progress, record.warnings);
+  const RunInputs as_read = load_inputs(config);
+  if (config.risk.is_automatic) require_accounts(config, as_read.book);
   finish("load");
-  BaseRun base = margin_run.plan(std::move(as_read));
+  BaseRun base = margin_run.plan(as_read);
   finish("plan");
-  margin_run.simulate(base);
+  if (config.risk.is_automatic)
+    simulate_until_precise(round, as_read, margin_run, base, record);
+  else
+    margin_run.simulate(base);
+  remove_repetitions(record.warnings);
   finish("simulate");
   result.margins = margin_run.margins(base);
   finish("margin");

@@ -189,6 +189,17 @@ std::string format_shares(const RunRecord& record) {
   return out;
 }
 
+/// paths = "auto": what it came to.
+std::string format_rounds(const RunRecord& record) {
+  std::string out =
+      fmt::format("results of {} paths, the last of {}", with_separators(record.path_count),
+                  counted(record.rounds.size(), "round"));
+  if (const std::size_t count = record.imprecise_accounts.size(); count > 0)
+    out += fmt::format("; not as precise as asked for: {} ({})", counted(count, "account"),
+                       clip(fmt::format("{}", fmt::join(record.imprecise_accounts, ", ")), 60));
+  return out + "\n";
+}
+
 }  // namespace
 
 std::string clip(const std::string& text, std::size_t width) {
@@ -230,14 +241,18 @@ std::string format_summary(const RunResult& result, const std::string& directory
   const RunRecord& record = result.record;
   std::string out = format_largest(result);
   const double seconds = seconds_of(record, "simulate");
-  const double revaluations = static_cast<double>(record.config.risk.path_count) *
-                              static_cast<double>(record.instrument_count);
+  std::uint64_t path_count = record.path_count;
+  if (!record.rounds.empty())
+    path_count = std::accumulate(record.rounds.begin(), record.rounds.end(), std::uint64_t{0});
+  const double revaluations =
+      static_cast<double>(path_count) * static_cast<double>(record.instrument_count);
   out += fmt::format(
       "\n{} paths x {} instruments in {:.2f} s: {:.0f} million revaluations/s "
       "(load and plan {:.0f} ms)\n",
-      with_separators(record.config.risk.path_count), with_separators(record.instrument_count),
-      seconds, revaluations / seconds * 1e-6,
+      with_separators(path_count), with_separators(record.instrument_count), seconds,
+      revaluations / seconds * 1e-6,
       1e3 * (seconds_of(record, "load") + seconds_of(record, "plan")));
+  if (!record.rounds.empty()) out += format_rounds(record);
   out += format_shares(record);
   for (const std::string& warning : record.warnings) out += "warning: " + warning + "\n";
   out += fmt::format("results: {0}/margin.csv, {1}{0}/run.json\n", directory,

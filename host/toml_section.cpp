@@ -77,7 +77,8 @@ std::size_t TomlSection::line_of(const char* key) const {
 }
 
 const toml::node* TomlSection::find(const char* key) {
-  known_keys_.push_back(key);
+  if (std::find(known_keys_.begin(), known_keys_.end(), key) == known_keys_.end())
+    known_keys_.push_back(key);
   return table_ ? table_->get(key) : nullptr;
 }
 
@@ -223,6 +224,18 @@ void TomlSection::integers(const char* key, std::vector<int>& values, IntegerRan
       return report(key, fmt::format("holds {} twice; remove one", number));
     }
     values.push_back(number);
+  }
+}
+
+void TomlSection::strings(const char* key, std::vector<std::string>& values) {
+  const toml::node* const node = find(key);
+  if (!node) return;
+  const toml::array* const array = node->as_array();
+  if (!array) return report_type(key, "an array of strings, like [\"a\", \"b\"]", *node);
+  for (const toml::node& element : *array) {
+    const std::optional<std::string> found = element.value_exact<std::string>();
+    if (!found) return report(key, fmt::format("holds {}; write strings", type_name(element)));
+    values.push_back(*found);
   }
 }
 

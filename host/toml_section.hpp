@@ -50,6 +50,7 @@ class TomlSection {
   void date_time(const char* key, std::int64_t& seconds);    ///< required
   bool path(const char* key, std::filesystem::path& value);  ///< false where absent
   void integers(const char* key, std::vector<int>& values, IntegerRange range);
+  void strings(const char* key, std::vector<std::string>& values);
 
   /// `replacement` comes from the command line's `option` and takes the place of the key.
   template <typename Integer>

@@ -49,7 +49,7 @@ double standard_error_usd(const BaseRun& base) {
     difference.add({tails.group(g), tails.count},
                    plan.groups[g].account == 1 ? unit_usd : -unit_usd);
   }
-  return difference.standard_error(plan.tail, plan.path_count);
+  return difference.standard_error(plan.tail, plan.path_count, plan.scrambling_count);
 }
 
 WhatIf simulate_both(const RunConfig& config, const RunInputs& inputs, const ResolvedQuery& query,

@@ -5,6 +5,7 @@
 
 #include "canonical_math.hpp"
 #include "fmt/format.h"
+#include "margin_run.hpp"
 #include "plan_cells.hpp"
 #include "text.hpp"
 #include "whatif_error.hpp"
@@ -13,6 +14,7 @@ namespace shortfall {
 namespace {
 
 std::vector<RunConfig> configs_of(const RunConfig& config) {
+  require_number_of_paths(config);
   if (config.risk.revalue_at != RevalueAt::worst) return {config};
   std::vector<RunConfig> configs(2, config);
   configs[0].risk.revalue_at = RevalueAt::horizon;
@@ -248,7 +250,8 @@ BaseWhatIf HeldAccount::answer(const std::vector<TradeLeg>& legs) try {
   }
   const RiskConfig& risk = market_.configs.front().risk;
   answer.standard_error_usd =
-      difference.standard_error(tail_size(risk.path_count, risk.confidence_level), risk.path_count);
+      difference.standard_error(tail_size(risk.path_count, risk.confidence_level), risk.path_count,
+                                scrambling_count_of(risk));
   return answer;
 } catch (const LossError& error) {
   throw OperatingError(fmt::format(

@@ -21,8 +21,9 @@ class ShortfallDifference {
   /// loss, negative for a tail that is taken away.
   void add(std::span<const std::uint64_t> keys, double usd);
 
-  /// USD.
-  double standard_error(const TailSize& tail, std::uint64_t path_count);
+  /// USD. Of several scramblings from the spread of their differences, as group_risks has it.
+  double standard_error(const TailSize& tail, std::uint64_t path_count,
+                        std::uint32_t scrambling_count = 1);
 
  private:
   std::vector<std::pair<std::uint32_t, double>> excesses_;  // path, USD

@@ -25,7 +25,8 @@ DEMO = Path(__file__).resolve().parent.parent / "configs" / "demo"
 CONFIG = DEMO / "run.toml"
 PROGRAM = ""  # set from the command line
 HEADER = (
-    "account,mode,positions,gross_notional,value_at_risk,expected_shortfall,standard_error,margin"
+    "account,mode,positions,gross_notional,value_at_risk,expected_shortfall,standard_error,margin,"
+    "confidence_low,confidence_high"
 )
 # Long enough for half a minute in one thread, so that a signal arrives in mid-run; its tails are
 # 200,001 entries of 8 bytes for each of about 100 accounts, 160 MB.
@@ -252,7 +253,7 @@ class Output(ProgramTest):
     def test_table(self):
         done = self.run_demo()
         rows = (self.out / "margin.csv").read_text().splitlines()[1:]
-        largest = max(rows, key=lambda row: float(row.split(",")[-1])).split(",")[0]
+        largest = max(rows, key=lambda row: float(row.split(",")[7])).split(",")[0]
         self.assertIn(largest, done.stdout)
         self.assertIn("out", done.stdout)
         self.assertNotIn("\r", done.stdout + done.stderr)  # a progress bar is for terminals
@@ -441,7 +442,7 @@ class WhatIf(ProgramTest):
             positions.write("market-maker-03,SOL-PERPETUAL,2000\n")
         self.shortfall("run", book / "run.toml", "--paths", 2000, "--out", self.out)
         rows = (self.out / "margin.csv").read_text().splitlines()
-        want = next(row for row in rows if row.startswith("market-maker-03,")).split(",")[-1]
+        want = next(row for row in rows if row.startswith("market-maker-03,")).split(",")[7]
         done = self.shortfall(*self.base, "market-maker-03", "--trade", "SOL-PERPETUAL:2000")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIn(f"{float(want):,.0f}", done.stdout)

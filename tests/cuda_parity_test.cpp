@@ -127,7 +127,34 @@ TEST_P(EveryBackend, Replay) {
       seen += got.path_count;
     });
     EXPECT_EQ(seen, paths.size());
-    backend->replay(plan, {}, [](std::size_t, const PathValues&) { FAIL() << "of no paths"; });
+    backend->replay(plan, std::vector<std::uint32_t>{},
+                    [](std::size_t, const PathValues&) { FAIL() << "of no paths"; });
+  }
+}
+
+/// Points of five scramblings in place of Philox's paths.
+TEST_P(EveryBackend, SobolPoints) {
+  const auto& [choice, book] = GetParam();
+  MemoryBook made = make_mixed(book);
+  made.config.risk.sampler = Sampler::sobol;
+  made.config.risk.scrambling_count = 5;
+  made.config.risk.path_count = 5 * 128;
+  made.config.risk.confidence_level = 0.95;
+  const Job job(std::move(made));
+  const PathTrace want = make_reference()->trace(job.plan, 1001, 129);
+  const std::vector<std::uint32_t> paths = {0, 1, 2, 77, 639, 0x80000001u, 0xffffffffu};
+  const auto replayed = [&](Backend& backend) {
+    PathValues all;
+    backend.replay(job.plan, paths, [&](std::size_t, const PathValues& values) { all = values; });
+    return all;
+  };
+  const PathValues want_values = replayed(*make_reference());
+  for (const auto& backend : make(choice)) {
+    job.expect_equal(simulate_all(*backend, job.plan));
+    expect_equal_stages(backend->trace(job.plan, 1001, 129), want);
+    const PathValues got = replayed(*backend);
+    expect_same_bits("factors", got.factors, want_values.factors);
+    expect_same_bits("values", got.values, want_values.values);
   }
 }
 

@@ -26,6 +26,7 @@ Budget = collections.namedtuple("Budget", "threads registers shared_bytes takes_
 BUDGETS = {
     "draw_normals": Budget(256, 32),
     "draw_mixing": Budget(256, 32),
+    "draw_points": Budget(256, 64),
     "redraw_normals": Budget(256, 32),
     "redraw_mixing": Budget(256, 32),
     "mix_factors": Budget(256, 32),

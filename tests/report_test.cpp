@@ -31,9 +31,9 @@ std::string read(const fs::path& file) {
 
 constexpr const char* header =
     "account,mode,positions,gross_notional,value_at_risk,expected_shortfall,standard_error,"
-    "margin\n";
+    "margin,confidence_low,confidence_high\n";
 
-/// A row of the first eight columns.
+/// A row of the first ten columns; the interval is the shortfall and the error.
 AccountMargin row_of(const char* account, MarginMode mode, std::uint32_t positions, double gross,
                      double value_at_risk, double shortfall, double error, double margin) {
   AccountMargin m;
@@ -45,6 +45,8 @@ AccountMargin row_of(const char* account, MarginMode mode, std::uint32_t positio
   m.expected_shortfall_usd = shortfall;
   m.standard_error_usd = error;
   m.margin_usd = margin;
+  m.confidence_low_usd = shortfall;
+  m.confidence_high_usd = error;
   return m;
 }
 
@@ -55,16 +57,17 @@ TEST(Report, MarginsToTheByte) {
   };
   const Row rows[] = {
       {row_of("alice", MarginMode::portfolio, 3, 1.5, 0.1, 0.30000000000000004, 0, 1e6),
-       "alice,portfolio,3,1.5,0.1,0.30000000000000004,0,1e+06\n"},
+       "alice,portfolio,3,1.5,0.1,0.30000000000000004,0,1e+06,0.30000000000000004,0\n"},
       {row_of("a,b", MarginMode::cross, 0, 0, -0.0, -0.0, -0.0, -0.0),
-       "\"a,b\",cross,0,0,0,0,0,0\n"},
+       "\"a,b\",cross,0,0,0,0,0,0,0,0\n"},
       {row_of("say \"hi\"", MarginMode::isolated, 1, 5e-324, -1.5, 1e300, 0.001, 123456.789),
-       "\"say \"\"hi\"\"\",isolated,1,5e-324,-1.5,1e+300,0.001,123456.789\n"},
+       "\"say \"\"hi\"\"\",isolated,1,5e-324,-1.5,1e+300,0.001,123456.789,1e+300,0.001\n"},
       {row_of("two\nlines", MarginMode::portfolio, 1, 1, 1, 1, 1, 1),
-       "\"two\nlines\",portfolio,1,1,1,1,1,1\n"},
-      {row_of("cr\r", MarginMode::portfolio, 1, 1, 1, 1, 1, 1), "\"cr\r\",portfolio,1,1,1,1,1,1\n"},
+       "\"two\nlines\",portfolio,1,1,1,1,1,1,1,1\n"},
+      {row_of("cr\r", MarginMode::portfolio, 1, 1, 1, 1, 1, 1),
+       "\"cr\r\",portfolio,1,1,1,1,1,1,1,1\n"},
       {row_of("a b'c;d", MarginMode::portfolio, 4294967295u, 1, 1, 1, 1, 1),
-       "a b'c;d,portfolio,4294967295,1,1,1,1,1\n"},
+       "a b'c;d,portfolio,4294967295,1,1,1,1,1,1,1\n"},
   };
   std::string all = header;
   for (const Row& row : rows) {
@@ -87,6 +90,8 @@ AccountMargin full_row() {
   m.expected_shortfall_usd = 4;
   m.standard_error_usd = 5;
   m.margin_usd = 6;
+  m.confidence_low_usd = 7;
+  m.confidence_high_usd = 8;
   m.components = {11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
   m.worst_scenario = "crash, then flat";
   m.maintenance_margin_usd = 30;
@@ -149,10 +154,10 @@ TEST(Report, ColumnsAreThoseOfTheConfiguration) {
   for (const auto& row : rows) {
     MarginConfig config;
     row.configure(config);
-    std::string first_eight = header;
-    first_eight.pop_back();
+    std::string first_ten = header;
+    first_ten.pop_back();
     EXPECT_EQ(format_margins({full_row()}, config),
-              first_eight + row.columns + "\na,portfolio,1,2,3,4,5,6" + row.fields + "\n")
+              first_ten + row.columns + "\na,portfolio,1,2,3,4,5,6,7,8" + row.fields + "\n")
         << row.name;
   }
 }
@@ -234,7 +239,7 @@ TEST(Report, RunRecordSaysWhatRan) {
   const std::string margins = read(ran.out / "margin.csv");
   EXPECT_EQ(margins, format_margins(ran.result.margins));
   const auto j = nlohmann::json::parse(read(ran.out / "run.json"));
-  EXPECT_EQ(j.at("format_version"), 1);
+  EXPECT_EQ(j.at("format_version"), 2);
   EXPECT_EQ(j.at("program"), "shortfall");
   EXPECT_FALSE(j.at("version").get<std::string>().empty());
   EXPECT_EQ(j.at("backend").at("name"), "cpu");

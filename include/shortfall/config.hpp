@@ -12,7 +12,10 @@
 namespace shortfall {
 
 enum class Distribution : std::uint8_t { gaussian, student_t };
-enum class Sampler : std::uint8_t { philox };
+enum class Sampler : std::uint8_t { philox, sobol };
+/// How L is made from the covariance: which independent normal moves what. It changes no
+/// distribution, but what the leading dimensions of a Sobol point do.
+enum class Factorization : std::uint8_t { cholesky, principal_components };
 /// `worst`: the larger expected shortfall of the two, per margin group.
 enum class RevalueAt : std::uint8_t { horizon, now, worst };
 enum class InstructionSet : std::uint8_t { automatic, generic, avx2, avx512 };
@@ -29,16 +32,29 @@ struct ModelConfig {
   /// Probability below which the chi-square mixing variable is floored; empty: "auto".
   std::optional<double> tail_floor;
   double covariance_horizon_days = 1.0;
+  Factorization factorization = Factorization::cholesky;
 };
 
 struct RiskConfig {
   std::uint64_t path_count = 1'000'000;
   std::uint64_t seed = 42;
   Sampler sampler = Sampler::philox;
+  std::uint32_t scrambling_count = 16;  ///< independent ones that share the paths; sobol only
+  /// paths = "auto": rounds that double until accounts are precise. path_count is the first.
+  bool is_automatic = false;
+  double target_relative_error = 0.005;  ///< standard error over |expected shortfall|
+  std::uint64_t path_count_max = 1u << 24;
+  double precise_margin_share = 1;            ///< of the total, in accounts that are to be precise
+  std::vector<std::string> precise_accounts;  ///< those alone, where there are any
   double confidence_level = 0.99;
   double horizon_days = 1.0;
   RevalueAt revalue_at = RevalueAt::horizon;
 };
+
+/// 1 with Philox.
+inline std::uint32_t scrambling_count_of(const RiskConfig& risk) {
+  return risk.sampler == Sampler::sobol ? risk.scrambling_count : 1;
+}
 
 struct ComputeConfig {
   BackendChoice backend = BackendChoice::automatic;
@@ -77,6 +93,7 @@ RunConfig load_config(const std::filesystem::path& file, const RunOverrides& ove
 
 const char* to_string(Distribution value);
 const char* to_string(Sampler value);
+const char* to_string(Factorization value);
 const char* to_string(RevalueAt value);
 const char* to_string(InstructionSet value);
 const char* to_string(BackendChoice value);

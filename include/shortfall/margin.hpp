@@ -41,7 +41,9 @@ struct AccountMargin {
   double value_at_risk_usd = 0;
   double expected_shortfall_usd = 0;
   double standard_error_usd = 0;  ///< of expected_shortfall
-  double margin_usd = 0;          ///< initial margin
+  /// 95 % confidence interval of expected_shortfall from that error.
+  double confidence_low_usd = 0, confidence_high_usd = 0;
+  double margin_usd = 0;  ///< initial margin
   MarginComponents components;
   std::string worst_scenario;  ///< of `stress`; with several margin groups that of the largest loss
   double maintenance_margin_usd = 0;

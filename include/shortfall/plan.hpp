@@ -37,6 +37,10 @@ struct Plan {
   std::uint64_t path_count = 0;
   double confidence_level = 0;
   TailSize tail;
+  /// Sobol only: core::PlanArrays. With Philox 1 and empty.
+  std::uint32_t scrambling_count = 1;
+  std::vector<std::uint32_t> sobol_directions;
+  std::vector<std::uint32_t> sobol_keys;
 
   FactorModel model;
   std::vector<core::StateRow> state_rows;
@@ -70,6 +74,11 @@ struct Plan {
     };
     return (differ(core::block_instrument_count) ? core::Holding::last_of_block : 0u) |
            (differ(core::superblock_instrument_count) ? core::Holding::last_of_superblock : 0u);
+  }
+
+  bool is_sobol() const { return !sobol_directions.empty(); }
+  std::uint32_t dimension_count() const {
+    return model.factor_count + (model.is_student_t ? 1u : 0u);
   }
 
   core::PlanArrays arrays() const;

@@ -29,11 +29,16 @@ inline constexpr const char* cuda_contract = "CUDA: equal under PTX emulation";
 /// Everything run.json says.
 struct RunRecord {
   RunConfig config;
+  std::uint64_t path_count = 0;  ///< that the results come from
   std::string plan_hash;
   std::vector<PathShare> shares;  ///< of all paths, ascending; at least one
   std::vector<std::pair<std::string, double>> seconds_by_stage;  ///< in the order they ran
   std::vector<std::string> warnings;
   double tail_floor = 0;  ///< student_t only
+  /// paths = "auto" only: the paths of each round, the last of which is reported, and the accounts
+  /// that did not get as precise as was asked for.
+  std::vector<std::uint64_t> rounds;
+  std::vector<std::string> imprecise_accounts;
   std::size_t instrument_count = 0, position_count = 0, account_count = 0, group_count = 0;
   std::uint32_t factor_count = 0;
 };

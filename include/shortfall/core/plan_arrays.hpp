@@ -102,6 +102,13 @@ static_assert(sizeof(Holding) == 8);
 struct PlanArrays {
   std::uint64_t seed;
   std::uint64_t path_count;
+  /// Null: paths are drawn by Philox. Else path p is point p / scrambling_count of scrambling
+  /// p mod scrambling_count, from sobol_bit_count direction numbers per dimension and a key per
+  /// dimension and scrambling (dimension-major): core/sobol.hpp. Under Student t the mixing
+  /// variable takes the first dimension, and factor i the dimension after it.
+  const std::uint32_t* sobol_directions;
+  const std::uint32_t* sobol_keys;
+  std::uint32_t scrambling_count;
   std::uint32_t factor_count;
   std::uint32_t is_student_t;
   double floor_w, kappa;
