@@ -67,7 +67,7 @@ std::vector<GroupRisk> group_risks(const Plan& plan, const Tails& tails) {
     const double usd =
         canonical::power_of_two(plan.groups[g].scale_exponent - core::fixed_point_bits);
     const double error =
-        plan.is_sobol() ? scrambling_error(plan, tails.group(g)) : tail.standard_error;
+        plan.scrambling_count > 1 ? scrambling_error(plan, tails.group(g)) : tail.standard_error;
     risks.push_back({tail.value_at_risk * usd, tail.expected_shortfall * usd, error * usd});
   }
   return risks;

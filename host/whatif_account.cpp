@@ -79,6 +79,7 @@ Plan HeldMarket::empty_plan() const {
   const RiskConfig& risk = configs.front().risk;
   Plan plan;
   plan.path_count = risk.path_count;
+  plan.scrambling_count = scrambling_count_of(risk);
   plan.confidence_level = risk.confidence_level;
   plan.tail = tail_size(risk.path_count, risk.confidence_level);
   plan.model.factor_count = static_cast<std::uint32_t>(inputs.covariance.factors.size());

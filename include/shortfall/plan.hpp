@@ -37,7 +37,8 @@ struct Plan {
   std::uint64_t path_count = 0;
   double confidence_level = 0;
   TailSize tail;
-  /// Sobol only: core::PlanArrays. With Philox 1 and empty.
+  /// Sobol only: core::PlanArrays. With Philox 1 and empty. Where there are several scramblings the
+  /// standard error comes from their spread.
   std::uint32_t scrambling_count = 1;
   std::vector<std::uint32_t> sobol_directions;
   std::vector<std::uint32_t> sobol_keys;
