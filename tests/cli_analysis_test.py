@@ -1,0 +1,120 @@
+"""explain, whatif and compare from outside, as their users meet them.
+
+usage: cli_analysis_test.py PROGRAM [CLASS...]   as cli_test.py
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import cli_test
+from cli_test import CONFIG, DEMO, ProgramTest, tree
+
+
+class Explain(ProgramTest):
+    def test_account(self):
+        done = self.shortfall("explain", CONFIG, "--account", "basis-trade-02", "--paths", 5000)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        margin = self.margins(paths=5000).decode().split("basis-trade-02,")[1].split(",")[6]
+        self.assertIn(f"{float(margin.splitlines()[0]):,.0f}", done.stdout)
+        self.assertIn("worst paths", done.stdout)
+        self.assertLessEqual(max(map(len, done.stdout.splitlines())), 100)
+
+    def test_bad_input(self):
+        done = self.shortfall("explain", CONFIG, "--account", "market-maker-3", "--paths", 2000)
+        self.assert_refused(done, 2, "positions.csv", '"market-maker-3"', "market-maker-03")
+        self.assert_refused(self.shortfall("explain", CONFIG), 2, "--account")
+
+    def test_attribution(self):
+        self.margins("--attribution")
+        lines = (self.out / "attribution.csv").read_text().splitlines()
+        self.assertEqual(lines[0], "account,underlying,instrument,quantity,component_es,"
+                                   "underlying_component_es")
+        record = json.loads((self.out / "run.json").read_text())
+        digest = hashlib.sha256((self.out / "attribution.csv").read_bytes()).hexdigest()
+        self.assertEqual(record["sha256"]["attribution.csv"], digest)
+        self.margins()
+        self.assertFalse((self.out / "attribution.csv").exists())
+
+
+class WhatIf(ProgramTest):
+    base = ("whatif", CONFIG, "--paths", 2000, "--account")
+
+    def test_after_is_a_run_with_the_trade(self):
+        book = self.work / "book"
+        shutil.copytree(DEMO, book)
+        with open(book / "positions.csv", "a") as positions:
+            positions.write("market-maker-03,SOL-PERPETUAL,2000\n")
+        self.shortfall("run", book / "run.toml", "--paths", 2000, "--out", self.out)
+        rows = (self.out / "margin.csv").read_text().splitlines()
+        want = next(row for row in rows if row.startswith("market-maker-03,")).split(",")[7]
+        done = self.shortfall(*self.base, "market-maker-03", "--trade", "SOL-PERPETUAL:2000")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn(f"{float(want):,.0f}", done.stdout)
+
+    def test_interactive(self):
+        lines = "BTC-PERPETUAL:10\n\nBTC-NONE:1\naccount covered-call-01\nBTC-SPOT:-1\nquit\n"
+        done = self.shortfall(*self.base, "market-maker-03", "--interactive",
+                              input=lines, stdin=None)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("BTC-NONE", done.stderr)
+        self.assertIn("1 refused", done.stderr)
+        self.assertIn("ms", done.stdout)
+
+    def test_interactive_ends_with_its_reader(self):
+        endless = subprocess.Popen(["yes", "BTC-PERPETUAL:1"], stdout=subprocess.PIPE)
+        self.addCleanup(endless.kill)
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = self.shortfall(*self.base, "market-maker-03", "--interactive", "--base-only",
+                              stdin=endless.stdout, stdout=writer)
+        os.close(writer)
+        self.assert_refused(done, 1, "standard output")
+
+    def test_bad_input(self):
+        for arguments, fragments in (
+            (("nobody", "--trade", "BTC-PERPETUAL:1"), ('"nobody"', "--open")),
+            (("market-maker-03", "--trade", "BTC-PERPETUA:1"), ("BTC-PERPETUAL",)),
+            (("market-maker-03", "--trade", "BTC-PERPETUAL"), ("INSTRUMENT:QUANTITY",)),
+            (("market-maker-03", "--trade", "BTC-PERPETUAL:ten"), ("ten",)),
+            (("market-maker-03",), ("--trade",)),
+            (("market-maker-03", "--interactive", "--trade", "BTC-PERPETUAL:1"), ("--trade",)),
+        ):
+            with self.subTest(arguments):
+                self.assert_refused(self.shortfall(*self.base, *arguments), 2, *fragments)
+        opened = self.shortfall(*self.base, "nobody", "--open", "--trade", "BTC-PERPETUAL:1")
+        self.assertEqual((opened.returncode, opened.stderr), (0, ""))
+
+
+class Compare(ProgramTest):
+    def test_gallery_is_the_one_of_the_readme(self):
+        root = DEMO.parent.parent
+        done = self.shortfall("compare", root / "configs" / "strategies" / "run.toml",
+                              "--out", self.out)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn(done.stdout, (root / "README.md").read_text())
+        self.assertEqual(len((self.out / "compare.csv").read_text().splitlines()), 15)
+
+    def test_parameters(self):
+        span = self.work / "span.toml"
+        span.write_text("[span]\nprice_range = 0.32\n")
+        base = ("compare", CONFIG, "--paths", 2000, "--out", self.out)
+        totals = []
+        for arguments in ((), ("--span", span)):
+            done = self.shortfall(*base, *arguments)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            rows = (self.out / "compare.csv").read_text().splitlines()
+            place = rows[0].split(",").index("span")
+            totals.append(sum(float(row.split(",")[place]) for row in rows[1:]))
+        self.assertGreater(totals[1], 1.2 * totals[0])
+        before = tree(self.out)
+        span.write_text("[span]\nprize_range = 0.32\n")
+        self.assert_refused(self.shortfall(*base, "--span", span), 2, "span.toml:2", "prize_range")
+        self.assertEqual(tree(self.out), before)
+
+
+if __name__ == "__main__":
+    sys.exit(cli_test.main(sys.modules[__name__]))
