@@ -29,7 +29,7 @@ SHORTFALL_CORE std::uint32_t padded_count(const TilePaths& paths) {
 /// consecutive ones, as many as the padded tile has; or null.
 void launch_draw(const core::PlanArrays& plan, const TilePaths& paths, const std::uint32_t* listed,
                  double* normals, double* mixing, cudaStream_t stream);
-/// factors *= mixing.
+/// factors = factors * mixing + offset.
 void launch_mix(const core::PlanArrays& plan, const TilePaths& paths, const double* mixing,
                 double* factors, cudaStream_t stream);
 void launch_market_states(const core::PlanArrays& plan, const TilePaths& paths,

@@ -11,14 +11,15 @@ constexpr std::uint32_t revalue_threads = 256;
 /// Paths per thread: the cell is read once for four of them, and rows as 16 bytes.
 constexpr std::uint32_t paths_per_thread = 4;
 
-/// factors *= mixing. One double product, 24 bytes of memory per element: bound by memory. The sum
-/// with +0 changes no number but -0, which no order of summation on the CPU gives.
+/// factors = factors * mixing + offset. One double product and sum, 24 bytes of memory per element:
+/// bound by memory. The sum with +0 changes no number but -0, which no order of summation on the CPU
+/// gives.
 __global__ void __launch_bounds__(revalue_threads)
-    mix_factors(TilePaths paths, const double* mixing, double* factors) {
+    mix_factors(TilePaths paths, const double* mixing, const double* offset, double* factors) {
   const std::uint32_t p = blockIdx.y * blockDim.x + threadIdx.x;
   if (p >= padded_count(paths)) return;
   double& factor = factors[std::size_t{blockIdx.x} * paths.stride + p];
-  factor = factor * mixing[p] + 0.0;
+  factor = factor * mixing[p] + (offset ? offset[blockIdx.x] : 0.0);
 }
 
 /// One thread per path and row of the state: 5 double operations (12 with the exponential's
@@ -119,7 +120,7 @@ std::uint32_t columns_of(const TilePaths& paths, std::uint32_t per_block) {
 void launch_mix(const core::PlanArrays& plan, const TilePaths& paths, const double* mixing,
                 double* factors, cudaStream_t stream) {
   mix_factors<<<dim3(plan.factor_count, columns_of(paths, revalue_threads)), revalue_threads, 0,
-                stream>>>(paths, mixing, factors);
+                stream>>>(paths, mixing, plan.offset, factors);
   check_launch("mix_factors");
 }
 

@@ -117,6 +117,7 @@ void Simulation::lay_out(Arena& arena) {
     arena.take(tile.workspace, Blas::workspace_bytes);
   }
   arena.take(a.loading, std::size_t{plan.factor_count} * plan.factor_count);
+  arena.take(a.offset, plan_.model.offset.size());
   arena.take(a.mixing_table, plan_.model.mixing_table.size());
   arena.take(a.sobol_directions, plan_.sobol_directions.size());
   arena.take(a.sobol_keys, plan_.sobol_keys.size());
@@ -175,6 +176,7 @@ void Simulation::upload_plan() {
   const char* const purpose = "upload of the plan";
   upload(a.loading, plan.loading, std::size_t{plan.factor_count} * plan.factor_count, stream,
          purpose);
+  upload(a.offset, plan.offset, plan_.model.offset.size(), stream, purpose);
   upload(a.mixing_table, plan.mixing_table, plan_.model.mixing_table.size(), stream, purpose);
   if (plan_.is_sobol()) {
     upload(a.sobol_directions, plan.sobol_directions, plan_.sobol_directions.size(), stream,
@@ -193,6 +195,7 @@ void Simulation::upload_plan() {
   upload_lists(lists_, stream);
   device_plan_ = plan;
   device_plan_.loading = a.loading;
+  device_plan_.offset = plan.offset ? a.offset : nullptr;
   device_plan_.mixing_table = a.mixing_table;
   device_plan_.sobol_directions = plan_.is_sobol() ? a.sobol_directions : nullptr;
   device_plan_.sobol_keys = a.sobol_keys;

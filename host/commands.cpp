@@ -19,14 +19,29 @@ void on_signal(int signal) { interrupting_signal = signal; }
 
 struct RunArguments {
   ConfigArguments config;
-  std::string directory;
+  std::string directory, sampled_account;
   bool has_attribution = false, is_quiet = false;
 };
+
+/// --importance: one account in place of the book, in a file of its own.
+void importance_command(const RunArguments& arguments, const RunConfig& config) {
+  ImportanceEstimate estimate;
+  {
+    ProgressBar bar(config.risk.path_count, arguments.is_quiet);
+    estimate = sample_importance(config, arguments.sampled_account, [&](std::uint64_t paths_done) {
+      throw_if_interrupted();
+      bar.update(paths_done);
+    });
+  }
+  write_importance(arguments.directory, estimate);
+  if (!arguments.is_quiet) print(format_importance_table(estimate, arguments.directory));
+}
 
 void run_command(RunArguments& arguments) {
   if (arguments.has_attribution) arguments.config.overrides.attribution = true;
   const RunConfig config = arguments.config.load();
   catch_interrupts();
+  if (!arguments.sampled_account.empty()) return importance_command(arguments, config);
   RunResult result;
   {
     // Rounds that double have no end to draw.
@@ -113,9 +128,14 @@ void add_run(CLI::App& app) {
   run->add_option("--out", arguments->directory, "Directory of the results; created if missing")
       ->required()
       ->type_name("DIR");
-  run->add_flag(
+  CLI::Option* const attribution = run->add_flag(
       "--attribution", arguments->has_attribution,
       "Also writes DIR/attribution.csv: what each position adds to the expected shortfall");
+  run->add_option("--importance", arguments->sampled_account,
+                  "Only this account, by importance sampling: a tenth of the error from as many\n"
+                  "paths. Writes DIR/importance.csv and nothing else")
+      ->type_name("A")
+      ->excludes(attribution);
   run->add_flag("--quiet", arguments->is_quiet, "No progress bar and no table");
   run->callback([arguments] { run_command(*arguments); });
 }

@@ -99,8 +99,9 @@ void draw_listed(const PlanArrays& plan, const std::uint32_t* paths, double* nor
 /// `count` rows of L times the normals, four vectors of paths at a time, in registers.
 template <int count>
 [[gnu::always_inline]] inline void correlate_rows(const double* const* loading,
-                                                  std::uint32_t columns, const double* normals,
-                                                  const double* mixing, double* factors) {
+                                                  std::uint32_t columns, const double* offset,
+                                                  const double* normals, const double* mixing,
+                                                  double* factors) {
   constexpr int vectors = 4, lanes = simd::double_lanes;
   for (int p = 0; p < row; p += vectors * lanes) {
     simd::Doubles sum[count][vectors];
@@ -126,7 +127,8 @@ template <int count>
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) {
         const int at = p + v * lanes;
-        simd::store(factors + r * row + at, simd::multiply(sum[r][v], simd::load(mixing + at)));
+        const simd::Doubles moved = simd::multiply(sum[r][v], simd::load(mixing + at));
+        simd::store(factors + r * row + at, simd::add(moved, simd::broadcast(offset[r])));
       }
     }
   }
@@ -134,7 +136,9 @@ template <int count>
 
 void correlate(const PlanArrays& plan, const double* normals, const double* mixing,
                double* factors) {
+  constexpr double no_offset[4] = {};
   const std::size_t count = plan.factor_count;
+  const auto offset_of = [&](std::size_t i) { return plan.offset ? plan.offset + i : no_offset; };
   std::size_t i = 0;
   for (; i + 4 <= count; i += 4) {
     const double* rows[4];
@@ -143,11 +147,11 @@ void correlate(const PlanArrays& plan, const double* normals, const double* mixi
       rows[r] = plan.loading + (i + r) * count;
       if (plan.column_count[i + r] > columns) columns = plan.column_count[i + r];
     }
-    correlate_rows<4>(rows, columns, normals, mixing, factors + i * row);
+    correlate_rows<4>(rows, columns, offset_of(i), normals, mixing, factors + i * row);
   }
   for (; i < count; ++i) {
     const double* one = plan.loading + i * count;
-    correlate_rows<1>(&one, plan.column_count[i], normals, mixing, factors + i * row);
+    correlate_rows<1>(&one, plan.column_count[i], offset_of(i), normals, mixing, factors + i * row);
   }
 }
 

@@ -45,7 +45,7 @@ struct CpuLoops {
   /// The same for the 64 paths of a list.
   void (*draw_listed)(const core::PlanArrays& plan, const std::uint32_t* paths, double* normals,
                       double* mixing);
-  /// factors = mixing * L normals. The product is exact, so its order is free.
+  /// factors = mixing * L normals + offset. The product is exact, so its order is free.
   void (*correlate)(const core::PlanArrays& plan, const double* normals, const double* mixing,
                     double* factors);
   /// The rows of the market state. Returns false where an entry is not finite or exceeds 2^80: then

@@ -8,46 +8,13 @@
 #include "canonical_math.hpp"
 #include "close_names.hpp"
 #include "margin_run.hpp"
+#include "one_account.hpp"
 #include "shortfall/attribution.hpp"
 #include "shortfall/core/tail.hpp"
 #include "text.hpp"
 
 namespace shortfall {
 namespace {
-
-[[noreturn]] void throw_unusable(const RunConfig& config, std::string message) {
-  throw InputError({{config.inputs.positions.string(), 0, std::move(message)}}, 0);
-}
-
-[[noreturn]] void throw_empty(const RunConfig& config, const std::string& account) {
-  throw_unusable(config,
-                 fmt::format("account {} holds nothing, so that it has no margin to explain; name "
-                             "one that holds positions",
-                             in_quotes(account)));
-}
-
-[[noreturn]] void throw_unknown(const RunConfig& config, const std::string& account,
-                                const Book& book) {
-  std::vector<std::string_view> names;
-  for (const Account& known : book.accounts) names.push_back(known.name);
-  const std::string close = close_names(account, names);
-  throw_unusable(config, fmt::format("has no account {}; {}", in_quotes(account),
-                                     close.empty() ? "name one of its accounts"
-                                                   : "names close to it are " + close));
-}
-
-RunInputs load_account(const RunConfig& config, const std::string& account) {
-  const RunInputs inputs = load_inputs(config);
-  const auto find = [&](const std::vector<Account>& accounts) {
-    return std::ranges::find(accounts, account, &Account::name);
-  };
-  const auto held = find(inputs.book.accounts);
-  if (held != inputs.book.accounts.end())
-    return inputs_of_account(inputs,
-                             static_cast<std::uint32_t>(held - inputs.book.accounts.begin()));
-  if (find(inputs.listed_accounts) != inputs.listed_accounts.end()) throw_empty(config, account);
-  throw_unknown(config, account, inputs.book);
-}
 
 /// Adds the factors of the underlyings that are held, and returns which of the model's they are.
 std::vector<std::uint32_t> add_factors(const RunInputs& inputs, const Plan& plan,

@@ -8,9 +8,7 @@
 #include "machine.hpp"
 
 namespace shortfall {
-namespace {
 
-/// The same failure in the words of the book.
 [[noreturn]] void throw_named(const LossError& error, const Plan& plan, const Book& book) {
   const std::string culprit =
       error.instrument == core::none
@@ -22,6 +20,8 @@ namespace {
                   "moves prices beyond what can be represented; check its units and horizon_days",
                   book.accounts[plan.groups[error.group].account].name, error.path, culprit));
 }
+
+namespace {
 
 void add_warnings_of(const Plan& plan, std::vector<std::string>& warnings) {
   warnings.insert(warnings.end(), plan.model.warnings.begin(), plan.model.warnings.end());
@@ -183,17 +183,6 @@ void MarginRun::replay(const Plan& plan, std::span<const std::uint32_t> paths,
     use(first, values);
   };
   backends_.replay(plan, paths, and_stop, warnings_);
-}
-
-RunInputs inputs_of_account(const RunInputs& inputs, std::uint32_t account) {
-  RunInputs own = inputs;
-  Book& book = own.book;
-  book.accounts = {inputs.book.accounts[account]};
-  std::erase_if(book.positions, [&](const Position& p) { return p.account != account; });
-  for (Position& position : book.positions) position.account = 0;
-  std::erase_if(book.collateral,
-                [&](const Collateral& c) { return c.account != book.accounts.front().name; });
-  return own;
 }
 
 }  // namespace shortfall

@@ -35,6 +35,9 @@ class RunBackends {
   MakeFallback make_fallback_;
 };
 
+/// The same failure in the words of the book.
+[[noreturn]] void throw_named(const LossError& error, const Plan& plan, const Book& book);
+
 /// Throws InputError where the configuration leaves the number of paths to a run.
 void require_number_of_paths(const RunConfig& config);
 
@@ -86,9 +89,5 @@ class MarginRun {
   const Progress& progress_;
   std::vector<std::string>& warnings_;
 };
-
-/// The inputs with the positions and the collateral of one account alone. The listing stays, and
-/// with it every bit of the account's margin.
-RunInputs inputs_of_account(const RunInputs& inputs, std::uint32_t account);
 
 }  // namespace shortfall

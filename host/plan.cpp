@@ -70,6 +70,7 @@ std::string hash_of(const Plan& plan) {
   number(static_cast<std::uint64_t>(plan.model.factor_count));
   array(plan.model.loading);
   array(plan.model.column_count);
+  if (!plan.model.offset.empty()) array(plan.model.offset);
   number(static_cast<std::uint64_t>(plan.model.is_student_t));
   number(plan.model.floor_w);
   number(plan.model.kappa);
@@ -185,6 +186,7 @@ core::PlanArrays Plan::arrays() const {
   a.kappa = model.kappa;
   a.mixing_table = model.mixing_table.data();
   a.loading = model.loading.data();
+  a.offset = model.offset.empty() ? nullptr : model.offset.data();
   a.column_count = model.column_count.data();
   a.state_rows = state_rows.data();
   a.state_row_count = static_cast<std::uint32_t>(state_rows.size());

@@ -37,6 +37,7 @@ SHORTFALL_SIMD std::uint64_t not_less(Floats a, Floats b) {
 SHORTFALL_SIMD Doubles load(const double* p) { return _mm512_loadu_pd(p); }
 SHORTFALL_SIMD void store(double* p, Doubles a) { _mm512_storeu_pd(p, a); }
 SHORTFALL_SIMD Doubles broadcast(double a) { return _mm512_set1_pd(a); }
+SHORTFALL_SIMD Doubles add(Doubles a, Doubles b) { return _mm512_add_pd(a, b); }
 SHORTFALL_SIMD Doubles multiply(Doubles a, Doubles b) { return _mm512_mul_pd(a, b); }
 /// Only for products and sums that are exact: fused or not is the same.
 SHORTFALL_SIMD Doubles multiply_add_exact(Doubles a, Doubles b, Doubles c) {
@@ -67,6 +68,7 @@ SHORTFALL_SIMD std::uint64_t not_less(Floats a, Floats b) {
 SHORTFALL_SIMD Doubles load(const double* p) { return _mm256_loadu_pd(p); }
 SHORTFALL_SIMD void store(double* p, Doubles a) { _mm256_storeu_pd(p, a); }
 SHORTFALL_SIMD Doubles broadcast(double a) { return _mm256_set1_pd(a); }
+SHORTFALL_SIMD Doubles add(Doubles a, Doubles b) { return _mm256_add_pd(a, b); }
 SHORTFALL_SIMD Doubles multiply(Doubles a, Doubles b) { return _mm256_mul_pd(a, b); }
 SHORTFALL_SIMD Doubles multiply_add_exact(Doubles a, Doubles b, Doubles c) {
   return _mm256_fmadd_pd(a, b, c);
@@ -116,6 +118,9 @@ SHORTFALL_SIMD void store(double* p, Doubles a) {
   p[1] = a.lane[1];
 }
 SHORTFALL_SIMD Doubles broadcast(double a) { return {{a, a}}; }
+SHORTFALL_SIMD Doubles add(Doubles a, Doubles b) {
+  return {{a.lane[0] + b.lane[0], a.lane[1] + b.lane[1]}};
+}
 SHORTFALL_SIMD Doubles multiply(Doubles a, Doubles b) {
   return {{a.lane[0] * b.lane[0], a.lane[1] * b.lane[1]}};
 }

@@ -7,6 +7,7 @@
 
 #include "shortfall/attribution.hpp"
 #include "shortfall/compare.hpp"
+#include "shortfall/importance.hpp"
 #include "shortfall/scheduler.hpp"
 #include "shortfall/selftest.hpp"
 
@@ -43,6 +44,10 @@ std::string format_selftest(const SelftestResult& result);
 
 /// Every account of a comparison, or those with the largest margins where they are many; sums.
 std::string format_comparison_table(const Comparison& comparison);
+
+/// An estimate by importance sampling, what it saved and where it is.
+std::string format_importance_table(const ImportanceEstimate& estimate,
+                                    const std::string& directory);
 
 /// What an account's margin is made of, its positions' shares of the expected shortfall, and its
 /// worst paths; at most 100 columns, but for warnings.

@@ -11,7 +11,7 @@
 #include "collateral.hpp"
 #include "load.hpp"
 #include "load_charges.hpp"
-#include "margin_run.hpp"
+#include "one_account.hpp"
 #include "text.hpp"
 
 namespace shortfall {

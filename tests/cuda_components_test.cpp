@@ -18,7 +18,7 @@ TEST(CudaComponents, MarginFileEqualsTheCpus) {
 }
 
 /// What is told of a margin beside the margin itself, to the byte.
-TEST(CudaComponents, AttributionWhatIfAndComparisonEqualTheCpus) {
+TEST(CudaComponents, AttributionWhatIfImportanceAndComparisonEqualTheCpus) {
   if (const CudaDevices found = find_cuda_devices(); found.usable.empty())
     GTEST_SKIP() << found.reason;
   DemoRun run("sampling_uplift = 1\n", 1, 500);
@@ -31,6 +31,9 @@ TEST(CudaComponents, AttributionWhatIfAndComparisonEqualTheCpus) {
     text += fmt::format("{}\n", answer.standard_error_usd);
     for (const WorstPath& path : explain(run.config(), "market-maker-03").worst_paths)
       text += fmt::format("{} {} {}\n", path.path, path.loss_usd, fmt::join(path.moves, " "));
+    run.config().risk.path_count = 10'000;
+    text += format_importance(sample_importance(run.config(), "market-maker-03"));
+    run.config().risk.path_count = 500;
     return text + format_comparison(compare(run.config()));
   };
   const std::string want = told();

@@ -2,6 +2,7 @@
 // machine lacks is skipped; without a GPU the CUDA half runs where an emulator stands in for one.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <span>
@@ -9,6 +10,7 @@
 #include "cuda/lists.hpp"
 #include "cuda_books.hpp"
 #include "fmt/format.h"
+#include "host/tilt.hpp"
 #include "shortfall/scheduler.hpp"
 
 namespace shortfall {
@@ -155,6 +157,36 @@ TEST_P(EveryBackend, SobolPoints) {
     const PathValues got = replayed(*backend);
     expect_same_bits("factors", got.factors, want_values.factors);
     expect_same_bits("values", got.values, want_values.values);
+  }
+}
+
+/// Moves with an offset, another loading and another mixing table, and every path kept: what
+/// importance sampling draws.
+TEST_P(EveryBackend, TiltedPaths) {
+  const auto& [choice, book] = GetParam();
+  Plan plan = make_mixed(book).plan();
+  const std::size_t n = plan.model.factor_count;
+  Tilt tilt{std::vector<double>(n * n), std::vector<double>(n), std::vector<double>(n), 0.3};
+  for (std::size_t k = 0; k < n; ++k) {
+    tilt.directions[k * n + (k + 1) % n] = k % 2 ? 1 : -1;
+    tilt.mean[k] = k == 1 ? 0 : 0.5 - 0.3 * static_cast<double>(k);
+    tilt.deviation[k] = 1 + 0.1 * static_cast<double>(k);
+  }
+  plan.model = tilted(plan.model, tilt);
+  plan.tail = {static_cast<double>(plan.path_count), plan.path_count, plan.path_count};
+  const PathTrace want = make_reference()->trace(plan, 1001, 129);
+  const auto sorted = [&](Backend& backend) {
+    Tails tails = simulate_all(backend, plan);
+    for (std::size_t g = 0; g < plan.groups.size(); ++g)
+      std::sort(tails.keys.begin() + static_cast<std::ptrdiff_t>(g * tails.count),
+                tails.keys.begin() + static_cast<std::ptrdiff_t>((g + 1) * tails.count));
+    return tails.keys;
+  };
+  const std::vector<std::uint64_t> want_keys = sorted(*make_reference());
+  EXPECT_EQ(want_keys.size(), plan.path_count * plan.groups.size());
+  for (const auto& backend : make(choice)) {
+    expect_equal_stages(backend->trace(plan, 1001, 129), want);
+    EXPECT_EQ(sorted(*backend), want_keys);
   }
 }
 

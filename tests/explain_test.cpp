@@ -190,10 +190,10 @@ TEST(Explain, AccountsThatCannotBeAreErrorsWithARemedy) {
       {"", "has no account \"\"; names close to it are \"ann\", \"net\", \"zoe\""},
       // Of accounts.csv, without a position; and one whose positions cancel.
       {"bob",
-       "account \"bob\" holds nothing, so that it has no margin to explain; name one that holds "
+       "account \"bob\" holds nothing, so that it has no margin; name one that holds "
        "positions"},
       {"net",
-       "account \"net\" holds nothing, so that it has no margin to explain; name one that holds "
+       "account \"net\" holds nothing, so that it has no margin; name one that holds "
        "positions"},
   };
   for (const auto& row : rows) {

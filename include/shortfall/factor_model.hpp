@@ -37,6 +37,8 @@ struct FactorModel {
   std::vector<double> loading;
   std::vector<double> unit;                 ///< F, powers of two
   std::vector<std::uint32_t> column_count;  ///< F: columns >= column_count[i] of row i are zero
+  /// F, added to the moves after mixing: the density that importance sampling draws from; or empty.
+  std::vector<double> offset;
 
   bool is_repaired = false;        ///< negative eigenvalues within the tolerance were clipped
   bool is_singular = false;        ///< factored by pivoted Cholesky or by the repair

@@ -10,6 +10,7 @@
 #include "shortfall/config.hpp"
 #include "shortfall/error.hpp"
 #include "shortfall/factor_model.hpp"
+#include "shortfall/importance.hpp"
 #include "shortfall/margin.hpp"
 #include "shortfall/plan.hpp"
 #include "shortfall/report.hpp"

@@ -114,6 +114,7 @@ struct PlanArrays {
   double floor_w, kappa;
   const double* mixing_table;
   const double* loading;              ///< factor_count^2, row-major
+  const double* offset;               ///< factor_count: added to the moves; null: zero
   const std::uint32_t* column_count;  ///< factor_count
   const StateRow* state_rows;
   std::uint32_t state_row_count;
