@@ -12,8 +12,8 @@ constexpr std::uint32_t revalue_threads = 256;
 constexpr std::uint32_t paths_per_thread = 4;
 
 /// factors = factors * mixing + offset. One double product and sum, 24 bytes of memory per element:
-/// bound by memory. The sum with +0 changes no number but -0, which no order of summation on the CPU
-/// gives.
+/// bound by memory. The sum with +0 changes no number but -0, which no order of summation on the
+/// CPU gives.
 __global__ void __launch_bounds__(revalue_threads)
     mix_factors(TilePaths paths, const double* mixing, const double* offset, double* factors) {
   const std::uint32_t p = blockIdx.y * blockDim.x + threadIdx.x;

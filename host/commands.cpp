@@ -4,6 +4,8 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "fmt/format.h"
 #include "generate.hpp"
@@ -19,7 +21,8 @@ void on_signal(int signal) { interrupting_signal = signal; }
 
 struct RunArguments {
   ConfigArguments config;
-  std::string directory, sampled_account;
+  std::string directory;
+  std::optional<std::string> sampled_account;
   bool has_attribution = false, is_quiet = false;
 };
 
@@ -28,7 +31,7 @@ void importance_command(const RunArguments& arguments, const RunConfig& config) 
   ImportanceEstimate estimate;
   {
     ProgressBar bar(config.risk.path_count, arguments.is_quiet);
-    estimate = sample_importance(config, arguments.sampled_account, [&](std::uint64_t paths_done) {
+    estimate = sample_importance(config, *arguments.sampled_account, [&](std::uint64_t paths_done) {
       throw_if_interrupted();
       bar.update(paths_done);
     });
@@ -41,7 +44,7 @@ void run_command(RunArguments& arguments) {
   if (arguments.has_attribution) arguments.config.overrides.attribution = true;
   const RunConfig config = arguments.config.load();
   catch_interrupts();
-  if (!arguments.sampled_account.empty()) return importance_command(arguments, config);
+  if (arguments.sampled_account) return importance_command(arguments, config);
   RunResult result;
   {
     // Rounds that double have no end to draw.

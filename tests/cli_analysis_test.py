@@ -1,4 +1,4 @@
-"""explain, whatif and compare from outside, as their users meet them.
+"""explain, whatif, importance and compare from outside, as their users meet them.
 
 usage: cli_analysis_test.py PROGRAM [CLASS...]   as cli_test.py
 """
@@ -87,6 +87,33 @@ class WhatIf(ProgramTest):
                 self.assert_refused(self.shortfall(*self.base, *arguments), 2, *fragments)
         opened = self.shortfall(*self.base, "nobody", "--open", "--trade", "BTC-PERPETUAL:1")
         self.assertEqual((opened.returncode, opened.stderr), (0, ""))
+
+
+class Importance(ProgramTest):
+    def run_account(self, account, *more):
+        return self.shortfall("run", CONFIG, "--importance", account, "--out", self.out, *more)
+
+    def test_account(self):
+        plain = self.margins()
+        done = self.run_account("market-maker-03", "--paths", 20000)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("as precise as", done.stdout)
+        names, values = (line.split(",") for line in
+                         (self.out / "importance.csv").read_text().splitlines())
+        row = dict(zip(names, values))
+        self.assertEqual((row["account"], row["paths"]), ("market-maker-03", "20000"))
+        self.assertGreater(float(row["variance_ratio"]), 20)
+        self.assertEqual((self.out / "margin.csv").read_bytes(), plain)
+        quiet = self.run_account("market-maker-03", "--paths", 20000, "--quiet")
+        self.assertEqual((quiet.returncode, quiet.stdout, quiet.stderr), (0, "", ""))
+
+    def test_bad_input(self):
+        self.assert_refused(self.run_account("market-maker-3"), 2, '"market-maker-3"',
+                            "market-maker-03")
+        self.assert_refused(self.run_account("market-maker-03", "--paths", 500), 2, "10000 paths")
+        self.assert_refused(self.run_account("market-maker-03", "--attribution"), 2,
+                            "--importance")
+        self.assert_refused(self.run_account(""), 2, 'no account ""')
 
 
 class Compare(ProgramTest):
