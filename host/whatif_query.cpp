@@ -63,34 +63,16 @@ Quantity::Units units_held(const Book& book, const ResolvedQuery& resolved,
   return at != book.positions.end() && place(*at) == wanted ? at->quantity.units() : 0;
 }
 
-/// What a run of a book that holds the instrument needs of the other inputs.
 void require_inputs(const RunConfig& config, const RunInputs& inputs, const Trade& trade,
                     std::uint32_t instrument, Problems& problems) {
-  const Instrument& traded = inputs.book.instruments[instrument];
-  const std::string& underlying = inputs.book.underlyings[traded.underlying].name;
-  const bool has_factor = std::ranges::any_of(inputs.covariance.factors, [&](const Factor& f) {
-    return f.kind == FactorKind::spot && f.underlying == traded.underlying;
-  });
-  if (!has_factor)
-    problems.add(command_line, 0,
-                 fmt::format("trade {} needs the factor {}.spot, which {} lacks; add its row and "
-                             "column, or leave the trade out",
-                             text_of(trade), underlying, config.inputs.covariance.string()));
-  // A book of the instrument alone.
-  RunInputs alone;
-  alone.book.underlyings = inputs.book.underlyings;
-  alone.book.instruments = {traded};
-  alone.book.positions = {{0, 0, Quantity::from_units(1)}};
-  alone.liquidity = inputs.liquidity;
-  alone.funding = inputs.funding;
-  Problems lacking;
-  check_charges_cover(config, alone, lacking);
-  try {
-    lacking.throw_if_any();
-  } catch (const InputError& error) {
-    for (const Problem& problem : error.problems())
-      problems.add(problem.file, problem.line,
-                   fmt::format("trade {}: {}", text_of(trade), problem.message));
+  for (const Problem& lacking : lacking_inputs(config, inputs, instrument)) {
+    if (lacking.file.empty())
+      problems.add(
+          command_line, 0,
+          fmt::format("trade {} {}, or leave the trade out", text_of(trade), lacking.message));
+    else
+      problems.add(lacking.file, lacking.line,
+                   fmt::format("trade {}: {}", text_of(trade), lacking.message));
   }
 }
 
@@ -112,6 +94,36 @@ void add_leg(const RunConfig& config, const RunInputs& inputs, const TradeLeg& l
 }
 
 }  // namespace
+
+std::vector<Problem> lacking_inputs(const RunConfig& config, const RunInputs& inputs,
+                                    std::uint32_t instrument) {
+  std::vector<Problem> lacking;
+  const Instrument& held = inputs.book.instruments[instrument];
+  const bool has_factor = std::ranges::any_of(inputs.covariance.factors, [&](const Factor& f) {
+    return f.kind == FactorKind::spot && f.underlying == held.underlying;
+  });
+  if (!has_factor)
+    lacking.push_back({"", 0,
+                       fmt::format("needs the factor {}.spot, which {} lacks; add its row and "
+                                   "column",
+                                   inputs.book.underlyings[held.underlying].name,
+                                   config.inputs.covariance.string())});
+  // A book of the instrument alone.
+  RunInputs alone;
+  alone.book.underlyings = inputs.book.underlyings;
+  alone.book.instruments = {held};
+  alone.book.positions = {{0, 0, Quantity::from_units(1)}};
+  alone.liquidity = inputs.liquidity;
+  alone.funding = inputs.funding;
+  Problems problems;
+  check_charges_cover(config, alone, problems);
+  try {
+    problems.throw_if_any();
+  } catch (const InputError& error) {
+    lacking.insert(lacking.end(), error.problems().begin(), error.problems().end());
+  }
+  return lacking;
+}
 
 Trade parse_trade(std::string_view text) {
   const auto refuse = [&](const std::string& what) {

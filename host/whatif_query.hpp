@@ -43,6 +43,11 @@ struct ResolvedQuery {
 ResolvedQuery resolve(const RunConfig& config, const RunInputs& inputs, const BookNames& names,
                       const WhatIfQuery& query);
 
+/// What a run of a book that holds the instrument lacks of the other inputs. A message without a
+/// file is to be said of the instrument or of what trades it.
+std::vector<Problem> lacking_inputs(const RunConfig& config, const RunInputs& inputs,
+                                    std::uint32_t instrument);
+
 /// The inputs, as they were read, with the account of the query alone.
 RunInputs inputs_of_query(const RunInputs& inputs, const ResolvedQuery& query);
 
