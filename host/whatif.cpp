@@ -7,6 +7,7 @@
 
 #include "canonical_math.hpp"
 #include "margin_run.hpp"
+#include "one_account.hpp"
 #include "whatif_account.hpp"
 #include "whatif_error.hpp"
 #include "whatif_query.hpp"
@@ -97,16 +98,55 @@ WhatIf what_if(const RunConfig& config, const WhatIfQuery& query, const Progress
   return simulate_both(config, inputs, resolved, backends, progress);
 }
 
+namespace {
+
+/// Whether instruments of two listings are the same, and are worth the same.
+bool has_same_market(const RunConfig& config, const RunInputs& inputs,
+                     const RunConfig& other_config, const RunInputs& other) {
+  const auto same_spot = [](const Underlying& a, const Underlying& b) {
+    return a.spot_usd == b.spot_usd;
+  };
+  const auto same_mark = [](const Instrument& a, const Instrument& b) {
+    return a.mark_price == b.mark_price && a.mark_iv == b.mark_iv && a.name == b.name;
+  };
+  return config.as_of == other_config.as_of &&
+         std::ranges::equal(inputs.book.underlyings, other.book.underlyings, same_spot) &&
+         std::ranges::equal(inputs.book.instruments, other.book.instruments, same_mark);
+}
+
+bool has_same_positions(const std::vector<Position>& positions,
+                        const std::vector<Position>& other) {
+  return std::ranges::equal(positions, other, [](const Position& a, const Position& b) {
+    return a.instrument == b.instrument && a.quantity.units() == b.quantity.units();
+  });
+}
+
+}  // namespace
+
 class WhatIfSession::State {
  public:
-  State(const RunConfig& run_config, const Progress& progress)
+  State(Clock::time_point start, const RunConfig& run_config, RunInputs as_read,
+        const Progress& progress)
       : config(run_config),
-        inputs(load_inputs(config)),
-        names(inputs.book),
-        market(config, inputs, progress) {}
+        inputs(std::move(as_read)),
+        names(std::in_place, inputs.book),
+        market(std::make_unique<HeldMarket>(config, inputs, progress)),
+        load_seconds(seconds_since(start)) {}
+
+  void replace(const RunConfig& other_config, RunInputs other) {
+    const bool has_moved = !has_same_market(config, inputs, other_config, other);
+    config = other_config;
+    inputs = std::move(other);
+    names.emplace(inputs.book);
+    if (has_moved) {
+      accounts.clear();  // which refer to the market
+      market = std::make_unique<HeldMarket>(config, inputs, market->paths);
+    }
+    std::erase_if(accounts, [this](const auto& held) { return !is_as_before(*held); });
+  }
 
   ResolvedQuery resolve(const WhatIfQuery& query) const {
-    return shortfall::resolve(config, inputs, names, query);
+    return shortfall::resolve(config, inputs, *names, query);
   }
 
   /// The account, which is then the first of those that are held.
@@ -118,25 +158,41 @@ class WhatIfSession::State {
       if (accounts.size() == held_max) accounts.pop_back();
       RunInputs own = simulated_inputs(config, inputs_of_query(inputs, query));
       accounts.push_back(
-          std::make_unique<HeldAccount>(market, query.account, std::move(own.book.positions)));
+          std::make_unique<HeldAccount>(*market, query.account, std::move(own.book.positions)));
       at = accounts.end() - 1;
     }
     std::rotate(accounts.begin(), at, at + 1);
     return *accounts.front();
   }
 
-  const Clock::time_point start = Clock::now();
-  const RunConfig config;
-  const RunInputs inputs;  // as read
-  const BookNames names;
-  const HeldMarket market;
-  const double load_seconds = seconds_since(start);
+  /// Whether an account that is held still has the positions that it was held with.
+  bool is_as_before(const HeldAccount& held) const {
+    const std::optional<std::uint32_t> index = names->account(held.name());
+    if (!index || inputs.book.accounts[*index].mode != held.mode()) return false;
+    const RunInputs own = simulated_inputs(config, inputs_of_account(inputs, *index));
+    return has_same_positions(held.positions(), own.book.positions);
+  }
+
+  RunConfig config;
+  RunInputs inputs;  // as read
+  std::optional<BookNames> names;
+  std::unique_ptr<HeldMarket> market;
+  const double load_seconds;
   std::vector<std::unique_ptr<HeldAccount>> accounts;  // the last that was asked for first
   std::optional<RunBackends> backends;                 // once they are needed
 };
 
-WhatIfSession::WhatIfSession(const RunConfig& config, const Progress& progress)
-    : state_(std::make_unique<State>(config, progress)) {}
+WhatIfSession::WhatIfSession(const RunConfig& config, const Progress& progress) {
+  const Clock::time_point start = Clock::now();
+  state_ = std::make_unique<State>(start, config, load_inputs(config), progress);
+}
+
+WhatIfSession::WhatIfSession(const RunConfig& config, RunInputs as_read, const Progress& progress)
+    : state_(std::make_unique<State>(Clock::now(), config, std::move(as_read), progress)) {}
+
+void WhatIfSession::replace(const RunConfig& config, RunInputs as_read) {
+  state_->replace(config, std::move(as_read));
+}
 
 WhatIfSession::~WhatIfSession() = default;
 
@@ -154,14 +210,14 @@ WhatIf WhatIfSession::all(const WhatIfQuery& query) {
 const RunConfig& WhatIfSession::config() const { return state_->config; }
 
 std::uint32_t WhatIfSession::factor_count() const {
-  return state_->market.empty_plan().model.factor_count;
+  return state_->market->empty_plan().model.factor_count;
 }
 
 double WhatIfSession::load_seconds() const { return state_->load_seconds; }
 
 std::uint64_t WhatIfSession::bytes() const {
-  std::uint64_t bytes = bytes_of(state_->inputs) + bytes_of(state_->market.inputs) +
-                        state_->names.bytes() + state_->market.paths.bytes();
+  std::uint64_t bytes = bytes_of(state_->inputs) + bytes_of(state_->market->inputs) +
+                        state_->names->bytes() + state_->market->paths->bytes();
   for (const auto& account : state_->accounts) bytes += account->bytes();
   return bytes;
 }

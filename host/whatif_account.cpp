@@ -67,11 +67,18 @@ void add_instruments(Plan& plan, const HeldMarket& market, std::size_t time,
 }  // namespace
 
 HeldMarket::HeldMarket(const RunConfig& config, const RunInputs& as_read, const Progress& progress)
+    : HeldMarket(config, as_read, std::shared_ptr<const HeldPaths>()) {
+  paths =
+      std::make_shared<HeldPaths>(build_plan(configs.front(), inputs), config.compute, progress);
+}
+
+HeldMarket::HeldMarket(const RunConfig& config, const RunInputs& as_read,
+                       std::shared_ptr<const HeldPaths> drawn)
     : configs(configs_of(config)),
       inputs(simulated_listing(config, as_read)),
       order(listing_order(inputs.book.instruments)),
       ranks(order.size()),
-      paths(build_plan(configs.front(), inputs), config.compute, progress) {
+      paths(std::move(drawn)) {
   for (std::uint32_t rank = 0; rank < order.size(); ++rank) ranks[order[rank]] = rank;
 }
 
@@ -170,7 +177,7 @@ Plan HeldAccount::plan_of_change(std::size_t time, Positions before, Positions a
 }
 
 GroupTail HeldAccount::tail_of(const Plan& plan, const float* before, float* losses) const {
-  Tails tails = market_.paths.tails(plan, before, losses);
+  Tails tails = market_.paths->tails(plan, before, losses);
   const GroupRisk risk = group_risks(plan, tails).front();
   return {risk, canonical::power_of_two(plan.groups.front().scale_exponent), std::move(tails.keys)};
 }
@@ -181,7 +188,7 @@ void HeldAccount::evaluate(Group& group, bool keeps_losses) const {
   std::vector<std::vector<float>> losses;
   for (std::size_t time = 0; time < market_.configs.size(); ++time) {
     float* kept = nullptr;
-    if (keeps_losses) kept = losses.emplace_back(market_.paths.float_count()).data();
+    if (keeps_losses) kept = losses.emplace_back(market_.paths->float_count()).data();
     tails.push_back(tail_of(plan_of(time, group.positions), nullptr, kept));
   }
   group.tails = std::move(tails);
@@ -225,6 +232,8 @@ BaseWhatIf HeldAccount::answer(const std::vector<TradeLeg>& legs) try {
   const auto add_after = [&](const GroupTail& tail) {
     answer.after_usd += base_usd(tail.risk);
     answer.after_shortfall_usd += tail.risk.expected_shortfall_usd;
+    answer.after_value_at_risk_usd += tail.risk.value_at_risk_usd;
+    answer.after_error_usd += tail.risk.standard_error_usd;
   };
   std::vector<const Group*> changed;
   const std::vector<HeldPosition> traded = after(legs);
@@ -247,6 +256,8 @@ BaseWhatIf HeldAccount::answer(const std::vector<TradeLeg>& legs) try {
     const GroupTail& tail = worst_of(group.tails);
     answer.before_usd += base_usd(tail.risk);
     answer.before_shortfall_usd += tail.risk.expected_shortfall_usd;
+    answer.before_value_at_risk_usd += tail.risk.value_at_risk_usd;
+    answer.before_error_usd += tail.risk.standard_error_usd;
     if (std::ranges::find(changed, &group) == changed.end()) add_after(tail);
   }
   const RiskConfig& risk = market_.configs.front().risk;

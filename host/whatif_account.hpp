@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +19,9 @@ namespace shortfall {
 struct HeldMarket {
   /// From inputs as they were read. Throws InputError as build_plan does.
   HeldMarket(const RunConfig& config, const RunInputs& as_read, const Progress& progress);
+  /// On paths that were drawn for other marks.
+  HeldMarket(const RunConfig& config, const RunInputs& as_read,
+             std::shared_ptr<const HeldPaths> drawn);
 
   /// A plan without instruments and groups; of the model it has the number of factors.
   Plan empty_plan() const;
@@ -26,7 +30,7 @@ struct HeldMarket {
   RunInputs inputs;                  ///< as simulated; without accounts
   std::vector<std::uint32_t> order;  ///< of the listing
   std::vector<std::uint32_t> ranks;  ///< its inverse: of each instrument
-  HeldPaths paths;
+  std::shared_ptr<const HeldPaths> paths;
 };
 
 /// A margin group's shortfall at one time of revaluation.
@@ -42,6 +46,8 @@ class HeldAccount {
   HeldAccount(const HeldMarket& market, Account account, std::vector<Position> positions);
 
   const std::string& name() const { return account_.name; }
+  MarginMode mode() const { return account_.mode; }
+  const std::vector<Position>& positions() const { return positions_; }
   /// Throws OperatingError for a loss that is not usable.
   BaseWhatIf answer(const std::vector<TradeLeg>& legs);
   std::uint64_t bytes() const;

@@ -338,6 +338,47 @@ TEST(WhatIf, WhatIsHeldIsCounted) {
   EXPECT_GT(session.load_seconds(), 0);
 }
 
+/// Marks and positions that change under a session: the answers of a session begun anew, bit by
+/// bit.
+TEST(WhatIf, ASessionFollowsItsBook) {
+  Demo demo(cases[0], 5000);
+  RunConfig config = demo.config();
+  RunInputs inputs = load_inputs(config);
+  WhatIfSession session(config, inputs);
+  const WhatIfQuery queries[] = {{"market-maker-01", {{"BTC-PERPETUAL", contracts(5)}}},
+                                 {"calendar-02", {{"ETH-PERPETUAL", contracts(-3)}}}};
+  const auto expect_equal_answers = [&] {
+    WhatIfSession anew(config, inputs);
+    for (const WhatIfQuery& query : queries) {
+      const BaseWhatIf got = session.base(query), want = anew.base(query);
+      EXPECT_EQ(got.before_shortfall_usd, want.before_shortfall_usd);
+      EXPECT_EQ(got.after_shortfall_usd, want.after_shortfall_usd);
+      EXPECT_EQ(got.after_value_at_risk_usd, want.after_value_at_risk_usd);
+      EXPECT_EQ(got.after_error_usd, want.after_error_usd);
+      EXPECT_EQ(got.standard_error_usd, want.standard_error_usd);
+      EXPECT_EQ(demo.row(session.all(query).after), demo.row(anew.all(query).after));
+    }
+  };
+  expect_equal_answers();
+  const BaseWhatIf first = session.base(queries[0]);
+  for (Position& p : inputs.book.positions)  // of one account
+    if (inputs.book.accounts[p.account].name == "market-maker-01")
+      p.quantity = Quantity::from_units(2 * p.quantity.units());
+  session.replace(config, inputs);
+  expect_equal_answers();
+  EXPECT_NE(session.base(queries[0]).before_shortfall_usd, first.before_shortfall_usd);
+  for (Underlying& underlying : inputs.book.underlyings) underlying.spot_usd *= 1.01;
+  for (Instrument& instrument : inputs.book.instruments) instrument.mark_price *= 1.01;
+  session.replace(config, inputs);
+  expect_equal_answers();
+  config.as_of += 3600;
+  session.replace(config, inputs);
+  expect_equal_answers();
+  inputs.book.accounts.push_back({"new", MarginMode::portfolio});
+  session.replace(config, inputs);
+  EXPECT_EQ(session.base({"new", {{"BTC-PERPETUAL", contracts(1)}}}).before_usd, 0);
+}
+
 TEST(ShortfallDifference, ByHand) {
   // After: losses 5, 3 and 1, the value at risk, on paths 1, 2, 3: excesses 4 and 2. Before, in
   // units of half a dollar: 8, 4 and 2 on paths 1, 4, 0: excesses 3 and 1 dollars. So e is 1, 2 and

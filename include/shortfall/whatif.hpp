@@ -45,6 +45,8 @@ struct WhatIf {
 struct BaseWhatIf {
   double before_usd = 0, after_usd = 0;  ///< base component: MarginComponents::base
   double before_shortfall_usd = 0, after_shortfall_usd = 0;
+  double before_value_at_risk_usd = 0, after_value_at_risk_usd = 0;
+  double before_error_usd = 0, after_error_usd = 0;  ///< of each shortfall; margin groups added
   double standard_error_usd = 0;  ///< of the difference of the shortfalls
 };
 
@@ -60,7 +62,13 @@ class WhatIfSession {
   /// Loads the inputs and draws the paths, on compute.threads threads of the CPU. Throws
   /// OperatingError where the machine's memory cannot hold the moves: paths x factors x 8 bytes.
   explicit WhatIfSession(const RunConfig& config, const Progress& progress = {});
+  /// The same for inputs in memory, as they were read.
+  WhatIfSession(const RunConfig& config, RunInputs as_read, const Progress& progress = {});
   ~WhatIfSession();
+
+  /// Other marks, positions or as_of, with the same covariance and settings of model and risk. What
+  /// is held of accounts whose marks and positions are as before stays, and paths in any case.
+  void replace(const RunConfig& config, RunInputs as_read);
 
   /// From the moves that are held, on compute.threads threads of the CPU: within 1e-6 of the gross
   /// notional, before or after, whichever is larger, of a run that includes the trades. The first
