@@ -47,7 +47,7 @@ struct BaseWhatIf {
   double before_shortfall_usd = 0, after_shortfall_usd = 0;
   double before_value_at_risk_usd = 0, after_value_at_risk_usd = 0;
   double before_error_usd = 0, after_error_usd = 0;  ///< of each shortfall; margin groups added
-  double standard_error_usd = 0;  ///< of the difference of the shortfalls
+  double standard_error_usd = 0;                     ///< of the difference of the shortfalls
 };
 
 /// Loads, answers with all components on the backends of the configuration, and forgets. Throws
