@@ -43,16 +43,9 @@ class Contract:
         self.routes = [
             (re.compile(re.sub(r"\\{\w+\\}", "(.+)", re.escape(template)) + "$"), template, item)
             for template, item in self.document["paths"].items()]
-        schemas = {name: self.document["components"]["schemas"][name]
-                   for name in self.document["components"]["schemas"]}
-        self.schemas = {is_answer: {name: self._schema(schema, is_answer)
-                                    for name, schema in schemas.items()}
-                        for is_answer in (False, True)}
-
-    @staticmethod
-    def _schema(schema, is_answer):
         # A member called "description" or "example" would be lost: there is none.
-        return as_json_schema(schema, is_answer)
+        self.schemas = {is_answer: as_json_schema(self.document["components"]["schemas"], is_answer)
+                        for is_answer in (False, True)}
 
     def operation(self, method, target):
         """(operation, path parameters) of a request, (None, allowed methods) or (None, None)."""
@@ -98,6 +91,7 @@ class Contract:
 
     def check_answer(self, method, target, status, headers, body):
         """Raises Mismatch. headers: a mapping; body: bytes."""
+
         def refuse(text):
             raise Mismatch(f"{method} {target}: {status}: {text}")
 
@@ -119,8 +113,10 @@ class Contract:
         schema = response["content"][media_type]["schema"]
         if media_type not in ("application/json", ERROR):
             return
+
         def no_constant(name):
             refuse(f"{name} is no JSON")
+
         value = json.loads(body, parse_constant=no_constant)
         if found := self.problems(schema, value, True):
             refuse("; ".join(f"{where or 'body'}: {message}" for where, message in found[:5]))
