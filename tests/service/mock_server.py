@@ -22,7 +22,7 @@ PAGE = Path(__file__).resolve().parents[2] / "host" / "service" / "page"
 CHART = Path("/usr/share/javascript/chart.js/chart.min.js")
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
-         ".js": "text/javascript; charset=utf-8"}
+         ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 ROLES = ("none", "read", "trade", "admin")
 BODY_LIMIT_BYTES = 8 << 20
 

@@ -1,0 +1,106 @@
+"""Headless Chromium for page_test.py, by Debian's python3-selenium and chromium-driver."""
+
+import base64
+import os
+import shutil
+import time
+
+try:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service as DriverService
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+except ImportError:
+    webdriver = None
+
+WIDE = (1280, 800)
+PHONE = (360, 740)
+
+
+def missing():
+    """What is not installed here, as text; empty where nothing is missing."""
+    names = [package for package, is_there in (
+        ("chromium", shutil.which("chromium")),
+        ("chromium-driver", shutil.which("chromedriver")),
+        ("python3-selenium", webdriver)) if not is_there]
+    return ", ".join(names)
+
+
+class Browser:
+    def __init__(self):
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium")
+        for argument in ("--headless=new", "--disable-dev-shm-usage", "--disable-gpu",
+                         "--hide-scrollbars", "--lang=en-US", "--disable-component-update",
+                         "--disable-background-networking", "--no-first-run"):
+            options.add_argument(argument)
+        if os.geteuid() == 0:  # Chromium has no sandbox for root
+            options.add_argument("--no-sandbox")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        service = DriverService(shutil.which("chromedriver"))
+        self.driver = webdriver.Chrome(service=service, options=options)
+        self.driver.set_page_load_timeout(60)
+        self.driver.set_script_timeout(30)
+        self.look(WIDE, is_dark=False)
+        self.block()
+
+    def quit(self):
+        self.driver.quit()
+
+    def look(self, size, is_dark):
+        self.command("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1],
+                     deviceScaleFactor=1, mobile=False)
+        self.command("Emulation.setEmulatedMedia", features=[
+            {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}])
+
+    def block(self, *patterns):
+        """From now on requests to these fail."""
+        self.command("Network.enable")
+        self.command("Network.setBlockedURLs", urls=list(patterns))
+
+    def command(self, name, **parameters):
+        return self.driver.execute_cdp_cmd(name, parameters)
+
+    def open(self, address):
+        """A fresh page: the same page with another # would only change its view."""
+        self.driver.get("about:blank")
+        self.driver.get_log("browser")
+        self.driver.get(address)
+
+    def run(self, script, *values):
+        return self.driver.execute_script(script, *values)
+
+    def all(self, selector):
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def one(self, selector):
+        return self.until(lambda: next(iter(self.all(selector)), None), f"no {selector}")
+
+    def texts(self, selector):
+        """Text of each element, also of hidden ones."""
+        return self.run("return [...document.querySelectorAll(arguments[0])]"
+                        ".map((element) => element.textContent)", selector)
+
+    def press(self, *keys):
+        """Keys to what has the focus, as a keyboard sends them."""
+        for key in keys:
+            self.driver.switch_to.active_element.send_keys(key)
+
+    def until(self, condition, message, seconds=15):
+        """What the condition is, as soon as it is true."""
+        end = time.monotonic() + seconds
+        while True:
+            if value := condition():
+                return value
+            if time.monotonic() > end:
+                raise AssertionError(message() if callable(message) else message)
+            time.sleep(0.05)
+
+    def screenshot(self, path):
+        answer = self.command("Page.captureScreenshot", format="png")
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+    def complaints(self):
+        """What the browser has against the page since it was opened."""
+        return [entry["message"] for entry in self.driver.get_log("browser")
+                if entry["level"] in ("SEVERE", "WARNING")]
