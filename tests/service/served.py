@@ -8,9 +8,14 @@ import unittest
 import urllib.parse
 
 import mock_server
-from openapi_contract import Contract
+from openapi_contract import Contract, Mismatch  # noqa: F401, for the tests
 
 CONTRACT = Contract()
+
+
+def quoted(name):
+    """A name as part of a path."""
+    return urllib.parse.quote(name, safe="")
 
 
 class Service:

@@ -19,12 +19,16 @@ export function mountAccount(main, frame, account) {
   const origin = h("p", { class: "origin" });
   const errors = h("div");
   const summary = h("div");
-  const risk = h("div", { class: "columns" });
+  const marginPart = h("div");
+  const lossPart = h("div");
   const positions = h("section", { "aria-label": "Positions" });
   main.replaceChildren(
     h("p", { class: "back" }, h("a", { href: "#/accounts" }, "Accounts")),
     h("h1", { tabindex: "-1", class: "account" }, account, " ", status),
-    origin, errors, summary, risk, whatIfForm(account, frame), positions);
+    origin, errors, summary,
+    h("div", { class: "columns" },
+      h("div", {}, marginPart, whatIfForm(account, frame)), lossPart),
+    positions);
 
   async function readAccount() {
     reading?.abort();
@@ -46,7 +50,7 @@ export function mountAccount(main, frame, account) {
     status.className = `status ${margin?.status ?? ""}`;
     setText(origin, source === null ? "No run has covered this account yet."
       : `Run ${source.run_sequence ?? source.run}, marks as of ${time(source.as_of)} ` +
-        `(market ${count(source.market_sequence)}, positions ${count(source.position_sequence)}) · ` +
+        `(market #${count(source.market_sequence)}, positions #${count(source.position_sequence)}) · ` +
         (isFresh(staleness) ? "fresh" : `${freshness(staleness)}: ` +
           `${plural(staleness.market_updates, "market update")}, ` +
           `${plural(staleness.position_changes, "position change")}`));
@@ -58,8 +62,9 @@ export function mountAccount(main, frame, account) {
     charts.forEach((chart) => chart.destroy());
     charts = [];
     summary.replaceChildren(margin === null ? "" : summaryOf(value));
-    risk.replaceChildren(...(margin === null ? [] : [
-      marginSection(margin), lossSection(value), contributionSection(value)]));
+    marginPart.replaceChildren(margin === null ? "" : marginSection(margin));
+    lossPart.replaceChildren(...(margin === null ? []
+      : [lossSection(value), contributionSection(value)]));
     positions.replaceChildren(positionTable(value.positions));
   }
 
@@ -78,7 +83,7 @@ export function mountAccount(main, frame, account) {
         { title: "Share", numeric: true, cell: (row) => percent(row.amount / margin.margin || 0) },
       ], margin.components.map(({ component, amount }) =>
         ({ name: componentName(component), amount })),
-      [{ name: "Margin", amount: margin.margin }]),
+      [{ name: "Margin", amount: margin.margin, isTotal: true }]),
       facts([
         margin.worst_scenario && ["Worst stress scenario", margin.worst_scenario],
         margin.uncharged !== undefined &&
@@ -121,7 +126,7 @@ export function mountAccount(main, frame, account) {
         { title: "Share", numeric: true, wide: true, cell: share },
       ], contributions, [
         { instrument: "Others and rounding", quantity: "", component_es: rest },
-        { instrument: "Expected shortfall", quantity: "", component_es: total },
+        { instrument: "Expected shortfall", quantity: "", component_es: total, isTotal: true },
       ]));
   }
 
@@ -154,8 +159,8 @@ function summaryOf({ mode, margin }) {
     margin.margin_ratio !== undefined && ["Margin ratio", ratio(margin), tone],
     margin.maintenance_margin !== undefined &&
       ["Maintenance margin", usdCents(margin.maintenance_margin)],
-    ["Expected shortfall", `${usdCents(margin.expected_shortfall)} ± ` +
-      compact(1.96 * margin.standard_error)],
+    ["Expected shortfall", usdCents(margin.expected_shortfall)],
+    ["95 % interval", `${compact(margin.confidence_low)} to ${compact(margin.confidence_high)}`],
     ["Value at risk", usdCents(margin.value_at_risk)],
     ["Gross notional", usd(margin.gross_notional)],
     ["Mode", mode],

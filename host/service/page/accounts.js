@@ -21,18 +21,22 @@ const COLUMNS = [
   { title: "Equity", sort: "equity", numeric: true, wide: true, cell: money("equity") },
   { title: "Excess", sort: "margin_excess", numeric: true, wide: true,
     cell: money("margin_excess") },
-  { title: "Maintenance", numeric: true, wide: true, cell: money("maintenance_margin") },
+  { title: "Maintenance", numeric: true, wide: true, extra: true, cell: money("maintenance_margin") },
   { title: "Exp. shortfall", sort: "expected_shortfall", numeric: true, wide: true,
-    cell: money("expected_shortfall") },
+    cell: (row) => ({ text: usd(row.expected_shortfall) }) }, // below 0 it is a gain: no alarm
   { title: "Gross notional", sort: "gross_notional", numeric: true, wide: true,
-    cell: money("gross_notional") },
+    cell: (row) => ({ text: usd(row.gross_notional) }) },
   { title: "Positions", sort: "positions", numeric: true, wide: true,
     cell: ({ positions }) => ({ text: count(positions) }) },
-  { title: "Mode", wide: true, cell: ({ mode }) => ({ text: mode }) },
+  { title: "Mode", wide: true, extra: true, cell: ({ mode }) => ({ text: mode }) },
   { title: "Freshness", sort: "staleness", wide: true,
     cell: ({ staleness }) => ({ text: freshness(staleness),
                                 class: isFresh(staleness) ? "muted" : "stale" }) },
 ];
+
+// wide and extra: left out on narrow screens, and on all but the widest.
+const classOf = (column) => ["numeric", "wide", "extra"].filter((name) => column[name])
+  .map((name) => (name === "numeric" ? "number" : name)).join(" ");
 
 class Row {
   constructor(account) {
@@ -44,12 +48,12 @@ class Row {
 
   show(row) {
     let isChanged = false;
-    COLUMNS.slice(1).forEach(({ cell, numeric, wide }, place) => {
+    COLUMNS.slice(1).forEach((column, place) => {
       const element = this.cells[place];
-      const { text, class: name = "" } = cell(row);
-      isChanged ||= numeric && element.textContent !== "" && element.textContent !== text;
+      const { text, class: name = "" } = column.cell(row);
+      isChanged ||= column.numeric && element.textContent !== "" && element.textContent !== text;
       setText(element, text);
-      element.className = [numeric && "number", wide && "wide", name].filter(Boolean).join(" ");
+      element.className = `${classOf(column)} ${name}`.trim();
     });
     if (!isChanged) return;
     this.element.classList.add("changed");
@@ -90,10 +94,9 @@ export function mountAccounts(main, frame, parameters) {
   const next = h("button", { type: "button", click: () => turn(1) }, "Next");
   const errors = h("div");
   const alerts = h("ol", { class: "alerts", "aria-label": "Latest calls and recoveries" });
-  const headers = COLUMNS.map(({ title, sort, numeric, wide }) =>
-    h("th", { scope: "col",
-              class: [numeric && "number", wide && "wide"].filter(Boolean).join(" ") || null },
-      sort ? h("button", { type: "button", click: () => sortBy(sort) }, title) : title));
+  const headers = COLUMNS.map((column) => h("th", { scope: "col", class: classOf(column) },
+    column.sort ? h("button", { type: "button", click: () => sortBy(column.sort) }, column.title)
+                : column.title));
   const body = h("tbody", { keydown: onArrow });
 
   main.replaceChildren(

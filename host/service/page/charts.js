@@ -34,7 +34,7 @@ function framed(className, label, draw) {
 
 const usdAxis = () => ({
   grid: { color: color("line"), drawBorder: false },
-  ticks: { color: color("muted"), maxRotation: 0, callback: (value) => compact(value) },
+  ticks: { color: color("muted"), maxRotation: 0, includeBounds: false, callback: (value) => compact(value) },
   title: { display: true, text: "USD", color: color("muted"), padding: 0 },
 });
 
@@ -82,17 +82,19 @@ export function waterfall({ components, margin }) {
   return chart;
 }
 
-/// Vertical lines {value, text, color} with their text beside them.
+/// Vertical lines {value, text, colorName, side} with their text beside them, on that side where
+/// there is room.
 const linesPlugin = (lines) => ({
   id: "lines",
   afterDatasetsDraw({ ctx, chartArea: { left, right, top, bottom }, scales }) {
     ctx.save();
     ctx.font = `${window.Chart.defaults.font.size}px ${window.Chart.defaults.font.family}`;
     ctx.textBaseline = "top";
-    lines.forEach(({ value, text, colorName }, place) => {
+    lines.forEach(({ value, text, colorName, side }, place) => {
       const x = scales.x.getPixelForValue(value);
       const width = ctx.measureText(text).width;
-      const isLeft = x + 4 + width > right && x - 4 - width > left;
+      const fits = { left: x - 4 - width > left, right: x + 4 + width < right };
+      const isLeft = side === "left" ? fits.left || !fits.right : !fits.right && fits.left;
       const y = top + 2 + 15 * place;
       ctx.strokeStyle = ctx.fillStyle = color(colorName);
       ctx.beginPath();
@@ -106,18 +108,22 @@ const linesPlugin = (lines) => ({
   },
 });
 
+const share = (confidence) => `${Number((100 * confidence).toFixed(6))} %`;
+
 export function lossChart(losses) {
   const { bin_edges: edges, counts, paths, confidence } = losses;
   const lines = [
-    { value: losses.value_at_risk, colorName: "call",
-      text: `VaR ${percent(confidence)} ${compact(losses.value_at_risk)}` },
-    { value: losses.expected_shortfall, colorName: "liquidate",
+    { value: losses.value_at_risk, colorName: "call", side: "left",
+      text: `VaR ${share(confidence)} ${compact(losses.value_at_risk)}` },
+    { value: losses.expected_shortfall, colorName: "liquidate", side: "right",
       text: `ES ${compact(losses.expected_shortfall)}` },
   ];
   // Bins need not be of one width: heights are per mean width.
   const meanWidth = (edges.at(-1) - edges[0]) / counts.length;
   const height = (bin) => counts[bin] * meanWidth / (edges[bin + 1] - edges[bin] || meanWidth);
   const points = counts.map((_, bin) => ({ x: edges[bin], y: height(bin), bin }));
+  const tail = points.findLastIndex(({ x }) => x < losses.value_at_risk);
+  if (tail >= 0) points.splice(tail + 1, 0, { ...points[tail], x: losses.value_at_risk });
   points.push({ x: edges.at(-1), y: height(counts.length - 1), bin: counts.length - 1 });
   const label = `Distribution of losses over ${count(paths)} paths, from ${compact(edges[0])} to ` +
     `${compact(edges.at(-1))} USD: ${lines.map(({ text }) => text).join(", ")}`;

@@ -13,7 +13,8 @@ export function instrumentField(label) {
   let active = -1;
   let reading = null;
 
-  const list = h("ul", { id: `${id}-list`, role: "listbox", "aria-label": label, hidden: true });
+  const list = h("ul", { id: `${id}-list`, role: "listbox", "aria-label": label, hidden: true,
+                         tabindex: "-1" /* what scrolls could be tabbed to */ });
   const found = h("span", { class: "unseen", role: "status" });
   const field = h("input", {
     id, type: "text", required: true, autocomplete: "off", spellcheck: "false",
@@ -38,6 +39,7 @@ export function instrumentField(label) {
   }
 
   function show(newNames, matched) {
+    const marked = names[active];
     names = newNames;
     list.replaceChildren(...names.map((name, place) =>
       h("li", { id: `${id}-${place}`, role: "option", "aria-selected": "false",
@@ -51,7 +53,7 @@ export function instrumentField(label) {
     list.hidden = names.length === 0;
     field.setAttribute("aria-expanded", String(!list.hidden));
     setText(found, names.length ? `${matched} found` : "none found");
-    mark(-1);
+    mark(names.indexOf(marked));
   }
 
   function mark(place) {

@@ -21,12 +21,12 @@ export function setText(element, text) {
 }
 
 /// A table: columns are {title, cell(row), numeric, wide, header}, wide ones are left out on narrow
-/// screens, a header column names its row.
+/// screens, a header column names its row. A row of the footer with isTotal stands out.
 export function table(caption, columns, rows, footer = []) {
   const classes = (column) =>
     [column.numeric && "number", column.wide && "wide"].filter(Boolean).join(" ") || null;
   const body = (row) =>
-    h("tr", {}, columns.map((column) =>
+    h("tr", { class: row.isTotal ? "total" : null }, columns.map((column) =>
       h(column.header ? "th" : "td",
         { class: classes(column), scope: column.header ? "row" : null }, column.cell(row))));
   return h("table", {},

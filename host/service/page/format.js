@@ -16,7 +16,7 @@ const written = (format, value) => {
 };
 
 export const count = (value) => written(whole, value);
-export const usd = (value) => written(whole, value);
+export const usd = (value) => written(Math.abs(value) >= 1e9 ? compactUsd : whole, value);
 export const usdCents = (value) => written(cents, value);
 export const compact = (value) => written(compactUsd, value);
 export const signed = (value) => {
@@ -28,7 +28,8 @@ export const percent = (share) =>
 
 /// maintenance margin / equity, of something with both.
 export const ratio = ({ margin_ratio: value, equity }) =>
-  value === null && typeof equity === "number" ? "no equity" : percent(value);
+  value === null && typeof equity === "number" ? "no equity"
+    : value >= 100 ? "> 9,999 %" : percent(value);
 
 /// Decimal text, exact, with its digits in groups.
 export const quantity = (text) => {
@@ -46,8 +47,7 @@ export const duration = (seconds) => {
 
 export const time = (text) => (text ? text.replace("T", " ").replace("Z", " UTC") : "–");
 
-const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
-export { plural };
+export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 
 export const isFresh = ({ market_updates: updates, position_changes: changes }) =>
   updates === 0 && changes === 0;

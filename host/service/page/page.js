@@ -78,8 +78,8 @@ function showMarket() {
   const { engine, engineError } = frame;
   const stale = engine?.staleness.accounts ?? 0;
   setText(byId("market"), engine === null ? "" :
-    `as of ${time(engine.as_of)} · market ${count(engine.market_sequence)} · ` +
-    `positions ${count(engine.position_sequence)} · ` +
+    `as of ${time(engine.as_of)} · market #${count(engine.market_sequence)} · ` +
+    `positions #${count(engine.position_sequence)} · ` +
     (stale ? `${plural(stale, "account")} stale, ${duration(engine.staleness.seconds)}`
            : "all fresh"));
   byId("market").classList.toggle("stale", stale > 0);

@@ -5,7 +5,7 @@ import { instrumentField } from "./combobox.js";
 import { facts, h, problem, table } from "./dom.js";
 import { componentName, duration, ratio, signed, time, count, usdCents } from "./format.js";
 
-const QUANTITY = "[-+−]?[0-9]{1,18}([.][0-9]{1,12})?";
+const QUANTITY = "[\\-+−]?[0-9]{1,18}([.][0-9]{1,12})?";
 let made = 0;
 
 export function whatIfForm(account, frame) {
@@ -88,7 +88,7 @@ function answerOf({ before, after, difference, ...asked }) {
       { title: "After", numeric: true, cell: ({ to }) => to },
       { title: "Difference", numeric: true, cell: ({ by }) => by },
     ], components, [
-      { ...row("Margin", before.margin, after.margin, difference.margin) },
+      { ...row("Margin", before.margin, after.margin, difference.margin), isTotal: true },
       row("Expected shortfall", before.expected_shortfall, after.expected_shortfall),
       both("Maintenance margin", "maintenance_margin"),
       both("Equity", "equity"),
@@ -99,8 +99,8 @@ function answerOf({ before, after, difference, ...asked }) {
     ].filter(Boolean)),
     facts([
       ["Standard error of the difference of base", usdCents(difference.standard_error)],
-      ["Marks", `as of ${time(asked.as_of)}, market ${count(asked.market_sequence)}`],
-      ["Positions", count(asked.position_sequence)],
+      ["Marks", `as of ${time(asked.as_of)}, market #${count(asked.market_sequence)}`],
+      ["Positions", `#${count(asked.position_sequence)}`],
       ["Computed", `${count(asked.paths)} paths in ${duration(asked.seconds)}`],
     ]));
 }
