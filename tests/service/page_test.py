@@ -143,6 +143,13 @@ class PageTest(unittest.TestCase):
         self.browser.until(lambda: any(text in shown for shown in self.browser.texts(selector)),
                            lambda: f"{text!r} not in {self.browser.texts(selector)[:20]}", seconds)
 
+    def await_completion(self, typed):
+        """Until what is offered is for all that was typed."""
+        listed = self.service.read(f"/v1/instruments?limit=12&search={typed}")["instruments"]
+        names = [row["instrument"] for row in listed]
+        self.browser.until(lambda: self.browser.texts(".combobox [role=option]") == names,
+                           "no completion")
+
     def focused(self):
         return self.browser.run("return document.activeElement.textContent || "
                                 "document.activeElement.id")
@@ -340,8 +347,7 @@ class WhatIf(PageTest):
         listed = self.service.read("/v1/instruments?limit=12&search=perp")["instruments"]
         first, second = (row["instrument"] for row in listed[:2])
         self.browser.one(".combobox input").send_keys("perp")
-        self.browser.until(lambda: self.browser.texts(".combobox [role=option]")[:1] == [first],
-                           "no completion")
+        self.await_completion("perp")
         self.browser.press(Keys.ARROW_DOWN, Keys.ENTER)
         self.assertEqual(self.browser.one(".combobox input").get_property("value"), first)
         self.browser.press(Keys.TAB, "-2.5", Keys.TAB, Keys.TAB, Keys.ENTER)
@@ -458,7 +464,7 @@ class Looks(PageTest):
     def open_answer(self):
         self.open_account()
         self.browser.one(".combobox input").send_keys("BTC")
-        self.browser.one(".combobox [role=option]")
+        self.await_completion("BTC")
         self.browser.press(Keys.ARROW_DOWN, Keys.ENTER, Keys.TAB, "-1.5", Keys.ENTER)
         self.browser.one(".answer table")
         self.browser.run("document.querySelector('.whatif').scrollIntoView()")

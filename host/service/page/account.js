@@ -169,10 +169,10 @@ function summaryOf({ mode, margin }) {
 
 const positionTable = (rows) => rows.length === 0
   ? h("p", {}, "No positions.")
-  : table(`${plural(rows.length, "position")}, now`, [
+  : table(`${plural(rows.length, "position")}, now; notional in USD`, [
     { title: "Instrument", header: true, cell: (row) => row.instrument },
     { title: "Underlying", wide: true, cell: (row) => row.underlying },
     { title: "Type", cell: (row) => row.type },
     { title: "Quantity", numeric: true, cell: (row) => quantity(row.quantity) },
-    { title: "Gross notional, USD", numeric: true, cell: (row) => usd(row.gross_notional) },
+    { title: "Gross notional", numeric: true, cell: (row) => usd(row.gross_notional) },
   ], rows);

@@ -38,6 +38,8 @@ export const quantity = (text) => {
 };
 
 export const duration = (seconds) => {
+  if (seconds === 0) return "0 s";
+  if (seconds < 0.95) return `${Math.ceil(1000 * seconds)} ms`;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 119.5) return `${Math.round(seconds)} s`;
   const minutes = Math.floor(seconds / 60);
