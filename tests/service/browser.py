@@ -9,12 +9,66 @@ try:
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service as DriverService
     from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.common.keys import Keys  # noqa: F401, for the tests
 except ImportError:
     webdriver = None
 
 WIDE = (1280, 800)
 PHONE = (360, 740)
+
+# Each visible text whose contrast with what is behind it is below 4.5 : 1 (WCAG AA).
+CONTRAST = """
+const channel = (value) => {
+  const share = value / 255;
+  return share <= 0.03928 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+};
+const numbers = (color) => color.match(/[0-9.]+/g).map(Number);
+const luminance = ([r, g, b]) =>
+  0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+const ground = (element) => {
+  for (let at = element; at; at = at.parentElement) {
+    const color = numbers(getComputedStyle(at).backgroundColor);
+    if (color.length === 3 || color[3] === 1) return color;
+  }
+  return [255, 255, 255];
+};
+const found = [];
+for (const element of document.querySelectorAll("body *")) {
+  const hasText = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  if (!hasText || !element.checkVisibility() || element.disabled) continue;
+  const [one, other] = [numbers(getComputedStyle(element).color), ground(element)].map(luminance);
+  const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+  if (contrast < 4.5) found.push(`${element.className}: ${element.textContent.slice(0, 30)}: ` +
+                                 contrast.toFixed(2));
+}
+return found;
+"""
+# Controls without a name, tables without headers, and the like.
+SEMANTICS = """
+const found = [];
+const say = (element, text) => found.push(`${element.outerHTML.slice(0, 80)}: ${text}`);
+for (const field of document.querySelectorAll("input, select")) {
+  if (!field.labels?.length && !field.getAttribute("aria-label")) say(field, "no label");
+}
+for (const button of document.querySelectorAll("button, a")) {
+  if (!button.textContent.trim() && !button.getAttribute("aria-label")) say(button, "no name");
+}
+for (const table of document.querySelectorAll("table")) {
+  if (!table.caption) say(table, "no caption");
+  for (const header of table.querySelectorAll("th")) if (!header.scope) say(header, "no scope");
+  if (!table.querySelector("thead th")) say(table, "no headers");
+}
+if (document.querySelectorAll("h1").length !== 1) found.push("not one h1");
+if (document.querySelectorAll("main").length !== 1) found.push("not one main");
+const ids = [...document.querySelectorAll("[id]")].map(({ id }) => id);
+for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) found.push(`id ${id} twice`);
+return found;
+"""
+IS_DRAWN = """
+return [...document.querySelectorAll("canvas")].map((canvas) =>
+  canvas.width > 0 && canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
+    .data.some((value) => value !== 0));
+"""
 
 
 def missing():

@@ -94,7 +94,7 @@ class Venue:
                 "paths": mock_book.PATHS, "seconds": 0, "seed": 42, "sampler": "philox",
                 "plan_hash": None, "program_version": VERSION, "inputs_generation": 1,
                 "input_hashes": {name: hashlib.sha256(name.encode()).hexdigest() for name in
-                                 ("run.toml", "instruments.csv", "positions.csv", "covariance.csv")},
+                                 ("run.toml", "instruments.csv", "positions.csv")},
                 "market_sequence": self.market_sequence, "as_of": self.book.as_of,
                 "position_sequence": self.position_sequence, "requested_at": now(),
                 "began_at": None, "ended_at": None}
@@ -186,7 +186,7 @@ class Venue:
                     problems.append((f"/instruments/{place}/instrument",
                                      f'"{mark["instrument"]}" is not listed'))
             held = {name for positions in self.book.positions.values() for name in positions}
-            problems += [("/as_of", f"{name} is held and expired at {row['expiry']}; close it first")
+            problems += [("/as_of", f"{name} is held and expires at {row['expiry']}; close it")
                          for name, row in self.book.instruments.items()
                          if name in held and row["expiry"] and row["expiry"] <= as_of]
             refuse_if(problems)
@@ -254,8 +254,9 @@ class Venue:
                 "account": account, "trades": body["trades"], "before": before, "after": after,
                 "difference": {
                     "margin": after["margin"] - before["margin"],
-                    "components": [{"component": a["component"], "amount": a["amount"] - b["amount"]}
-                                   for b, a in zip(before["components"], after["components"])],
+                    "components": [{"component": new["component"],
+                                    "amount": new["amount"] - old["amount"]}
+                                   for old, new in zip(before["components"], after["components"])],
                     "standard_error": abs(after["standard_error"] - before["standard_error"])},
                 "market_sequence": self.market_sequence,
                 "position_sequence": self.position_sequence, "as_of": self.book.as_of,

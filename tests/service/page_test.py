@@ -26,60 +26,6 @@ if browser.webdriver:
 
 PLACE = {"service": None, "mock": None, "browser": None, "screenshots": None}
 
-# Each visible text whose contrast with what is behind it is below 4.5 : 1 (WCAG AA).
-CONTRAST = """
-const channel = (value) => {
-  const share = value / 255;
-  return share <= 0.03928 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-};
-const numbers = (color) => color.match(/[0-9.]+/g).map(Number);
-const luminance = ([r, g, b]) =>
-  0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-const ground = (element) => {
-  for (let at = element; at; at = at.parentElement) {
-    const color = numbers(getComputedStyle(at).backgroundColor);
-    if (color.length === 3 || color[3] === 1) return color;
-  }
-  return [255, 255, 255];
-};
-const found = [];
-for (const element of document.querySelectorAll("body *")) {
-  const hasText = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-  if (!hasText || !element.checkVisibility() || element.disabled) continue;
-  const [one, other] = [numbers(getComputedStyle(element).color), ground(element)].map(luminance);
-  const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-  if (contrast < 4.5) found.push(`${element.className}: ${element.textContent.slice(0, 30)}: ` +
-                                 contrast.toFixed(2));
-}
-return found;
-"""
-# Controls without a name, tables without headers, and the like.
-SEMANTICS = """
-const found = [];
-const say = (element, text) => found.push(`${element.outerHTML.slice(0, 80)}: ${text}`);
-for (const field of document.querySelectorAll("input, select")) {
-  if (!field.labels?.length && !field.getAttribute("aria-label")) say(field, "no label");
-}
-for (const button of document.querySelectorAll("button, a")) {
-  if (!button.textContent.trim() && !button.getAttribute("aria-label")) say(button, "no name");
-}
-for (const table of document.querySelectorAll("table")) {
-  if (!table.caption) say(table, "no caption");
-  for (const header of table.querySelectorAll("th")) if (!header.scope) say(header, "no scope");
-  if (!table.querySelector("thead th")) say(table, "no headers");
-}
-if (document.querySelectorAll("h1").length !== 1) found.push("not one h1");
-if (document.querySelectorAll("main").length !== 1) found.push("not one main");
-const ids = [...document.querySelectorAll("[id]")].map(({ id }) => id);
-for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) found.push(`id ${id} twice`);
-return found;
-"""
-IS_DRAWN = """
-return [...document.querySelectorAll("canvas")].map((canvas) =>
-  canvas.width > 0 && canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
-    .data.some((value) => value !== 0));
-"""
-
 
 def setUpModule():
     if lack := browser.missing():
@@ -117,7 +63,8 @@ class PageTest(unittest.TestCase):
         service = service or self.service
         self.browser.open(service.url + "/static/page.css")  # an origin, to set its storage
         self.browser.run("sessionStorage.clear();"
-                         "if (arguments[0]) sessionStorage.setItem('shortfall-token', arguments[0])",
+                         "if (arguments[0]) "
+                         "sessionStorage.setItem('shortfall-token', arguments[0])",
                          service.token)
         self.browser.open(f"{service.url}/{hash_}")
 
@@ -238,7 +185,8 @@ class Live(PageTest):
         self.change_position(account)
         self.open(f"#/accounts?search={account}")
         self.shows("#connection", state)
-        self.browser.until(lambda: account in self.browser.texts(".accounts tbody th"), "not listed")
+        self.browser.until(lambda: account in self.browser.texts(".accounts tbody th"),
+                           "not listed")
 
         def margin():
             return self.browser.texts(".accounts tbody td:nth-child(4)")[0]
@@ -305,7 +253,8 @@ class Account(PageTest):
         self.shows(".origin", f"market #{value['source']['market_sequence']:,}")
         bins = self.browser.texts("details tbody td:nth-child(3)")
         self.assertEqual(sum(map(number, bins)), value["loss_distribution"]["paths"])
-        self.browser.until(lambda: self.browser.run(IS_DRAWN) == [True, True], "charts are empty")
+        self.browser.until(lambda: self.browser.run(browser.IS_DRAWN) == [True, True],
+                           "charts are empty")
         labels = self.browser.run("return [...document.querySelectorAll('canvas')]"
                                   ".map((canvas) => canvas.ariaLabel)")
         self.assertIn("Base", labels[0])
@@ -360,7 +309,8 @@ class WhatIf(PageTest):
         self.browser.until(lambda: len(self.browser.all(".leg")) == 2, "no second leg")
         self.browser.press(second, Keys.ESCAPE, Keys.TAB, "3", Keys.ENTER)
         self.browser.one(".answer table")
-        trades = [{"instrument": first, "quantity": "-2.5"}, {"instrument": second, "quantity": "3"}]
+        trades = [{"instrument": first, "quantity": "-2.5"},
+                  {"instrument": second, "quantity": "3"}]
         answer = self.service.send("POST", "/v1/whatif", {"account": account, "trades": trades})
         rows = {cells[0]: cells[1:] for cells in self.browser.run(
             "return [...document.querySelectorAll('.answer tr')]"
@@ -478,9 +428,9 @@ class Looks(PageTest):
     def test_views(self):
         service = self.service
         # A name as long as names get, which has to fit too.
+        instrument = service.read("/v1/instruments?limit=1")["instruments"][0]["instrument"]
         service.send("POST", "/v1/positions", {"client_id": str(uuid.uuid4()), "changes": [
-            {"account": "long-" + "x" * 251, "quantity": "1000000",
-             "instrument": service.read("/v1/instruments?limit=1")["instruments"][0]["instrument"]}]})
+            {"account": "long-" + "x" * 251, "quantity": "1000000", "instrument": instrument}]})
         for size in (browser.WIDE, browser.PHONE):
             for is_dark in (False, True):
                 for name, open_view in self.views():
@@ -488,13 +438,14 @@ class Looks(PageTest):
                     with self.subTest(view=name, size=size, scheme=scheme):
                         self.browser.look(size, is_dark)
                         open_view()
-                        self.browser.until(lambda: all(self.browser.run(IS_DRAWN)), "not drawn")
+                        self.browser.until(lambda: all(self.browser.run(browser.IS_DRAWN)),
+                                           "not drawn")
                         self.shows("#connection", "live")
                         if PLACE["screenshots"]:
                             self.browser.screenshot(
                                 PLACE["screenshots"] / f"{name}-{size[0]}x{size[1]}-{scheme}.png")
-                        self.assertEqual(self.browser.run(CONTRAST), [])
-                        self.assertEqual(self.browser.run(SEMANTICS), [])
+                        self.assertEqual(self.browser.run(browser.CONTRAST), [])
+                        self.assertEqual(self.browser.run(browser.SEMANTICS), [])
                         self.assertLessEqual(
                             self.browser.run("return document.scrollingElement.scrollWidth"),
                             size[0], "the page scrolls sideways")

@@ -8,7 +8,7 @@ import unittest
 import urllib.parse
 
 import mock_server
-from openapi_contract import Contract, Mismatch  # noqa: F401, for the tests
+from openapi_contract import Contract
 
 CONTRACT = Contract()
 

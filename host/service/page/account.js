@@ -50,7 +50,8 @@ export function mountAccount(main, frame, account) {
     status.className = `status ${margin?.status ?? ""}`;
     setText(origin, source === null ? "No run has covered this account yet."
       : `Run ${source.run_sequence ?? source.run}, marks as of ${time(source.as_of)} ` +
-        `(market #${count(source.market_sequence)}, positions #${count(source.position_sequence)}) · ` +
+        `(market #${count(source.market_sequence)}, ` +
+        `positions #${count(source.position_sequence)}) · ` +
         (isFresh(staleness) ? "fresh" : `${freshness(staleness)}: ` +
           `${plural(staleness.market_updates, "market update")}, ` +
           `${plural(staleness.position_changes, "position change")}`));
@@ -93,7 +94,8 @@ export function mountAccount(main, frame, account) {
 
   function lossSection({ loss_distribution: losses }) {
     const title = h("h2", { id: "loss-title" }, "Losses");
-    const section = (...content) => h("section", { "aria-labelledby": "loss-title" }, title, content);
+    const section = (...content) =>
+      h("section", { "aria-labelledby": "loss-title" }, title, content);
     if (losses === null) return section(h("p", {}, "Nothing is held that could lose."));
     const { bin_edges: edges, counts, paths } = losses;
     return section(

@@ -21,7 +21,8 @@ const COLUMNS = [
   { title: "Equity", sort: "equity", numeric: true, wide: true, cell: money("equity") },
   { title: "Excess", sort: "margin_excess", numeric: true, wide: true,
     cell: money("margin_excess") },
-  { title: "Maintenance", numeric: true, wide: true, extra: true, cell: money("maintenance_margin") },
+  { title: "Maintenance", numeric: true, wide: true, extra: true,
+    cell: money("maintenance_margin") },
   { title: "Exp. shortfall", sort: "expected_shortfall", numeric: true, wide: true,
     cell: (row) => ({ text: usd(row.expected_shortfall) }) }, // below 0 it is a gain: no alarm
   { title: "Gross notional", sort: "gross_notional", numeric: true, wide: true,

@@ -34,7 +34,8 @@ function framed(className, label, draw) {
 
 const usdAxis = () => ({
   grid: { color: color("line"), drawBorder: false },
-  ticks: { color: color("muted"), maxRotation: 0, includeBounds: false, callback: (value) => compact(value) },
+  ticks: { color: color("muted"), maxRotation: 0, includeBounds: false,
+           callback: (value) => compact(value) },
   title: { display: true, text: "USD", color: color("muted"), padding: 0 },
 });
 
@@ -133,7 +134,8 @@ export function lossChart(losses) {
       data: points, stepped: "before", fill: "origin", borderWidth: 1, pointRadius: 0,
       pointHitRadius: 4, borderColor: color("accent"), backgroundColor: color("accent-weak"),
       segment: {
-        borderColor: ({ p0 }) => p0.parsed.x >= losses.value_at_risk ? color("liquidate") : undefined,
+        borderColor: ({ p0 }) =>
+          p0.parsed.x >= losses.value_at_risk ? color("liquidate") : undefined,
         backgroundColor: ({ p0 }) =>
           p0.parsed.x >= losses.value_at_risk ? color("liquidate-weak") : undefined,
       },

@@ -22,7 +22,8 @@ export function instrumentField(label) {
     "aria-expanded": "false", "aria-controls": `${id}-list`,
     input: throttled(() => search(), 120), keydown: onKey, blur: close,
   });
-  const element = h("div", { class: "combobox" }, h("label", { for: id }, label), field, list, found);
+  const element = h("div", { class: "combobox" },
+    h("label", { for: id }, label), field, list, found);
 
   async function search() {
     reading?.abort();

@@ -1,7 +1,7 @@
 // Elements. Text is always inserted as text: nothing here, or anywhere in the page, parses HTML.
 
-/// An element: attributes by name (a function is a listener, false and null leave one out), children
-/// are nodes or text; null, undefined and false are left out.
+/// An element: attributes by name (a function is a listener, false and null leave one out),
+/// children are nodes or text; null, undefined and false are left out.
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {

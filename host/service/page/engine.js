@@ -6,7 +6,11 @@ import { compact, count, duration, percent, plural, time } from "./format.js";
 
 const RELOAD_MS = 1000;
 const RUNS_SHOWN = 25;
-const CLASSES = { whatif: "What-ifs", near_call: "Accounts near a call", periodic: "Periodic runs" };
+const CLASSES = {
+  whatif: "What-ifs",
+  near_call: "Accounts near a call",
+  periodic: "Periodic runs",
+};
 
 export function mountEngine(main) {
   let reading = null;
