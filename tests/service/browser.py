@@ -3,6 +3,7 @@
 import base64
 import os
 import shutil
+import tempfile
 import time
 
 try:
@@ -91,7 +92,10 @@ class Browser:
         if os.geteuid() == 0:  # Chromium has no sandbox for root
             options.add_argument("--no-sandbox")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        service = DriverService(shutil.which("chromedriver"))
+        # What Chromium leaves behind goes with the folder.
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        service = DriverService(shutil.which("chromedriver"),
+                                env={**os.environ, "TMPDIR": self.folder.name})
         self.driver = webdriver.Chrome(service=service, options=options)
         self.driver.set_page_load_timeout(60)
         self.driver.set_script_timeout(30)
@@ -100,6 +104,7 @@ class Browser:
 
     def quit(self):
         self.driver.quit()
+        self.folder.cleanup()
 
     def look(self, size, is_dark):
         self.command("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1],
