@@ -9,6 +9,7 @@
 
 #include "fmt/format.h"
 #include "generate.hpp"
+#include "job_scheduler.hpp"
 #include "shortfall/shortfall.hpp"
 #include "terminal.hpp"
 
@@ -49,10 +50,15 @@ void run_command(RunArguments& arguments) {
   {
     // Rounds that double have no end to draw.
     ProgressBar bar(config.risk.path_count, arguments.is_quiet || config.risk.is_automatic);
-    result = run(config, [&](std::uint64_t paths_done) {
-      throw_if_interrupted();
-      bar.update(paths_done);
-    });
+    JobScheduler scheduler;
+    const Work work = [&](const Checkpoint& checkpoint) {
+      result = run(config, [&](std::uint64_t paths_done) {
+        checkpoint();
+        throw_if_interrupted();
+        bar.update(paths_done);
+      });
+    };
+    scheduler.submit(JobClass::full, JobScheduler::Clock::now(), work)->wait();
   }
   write_report(arguments.directory, result.margins, result.record, result.attribution);
   if (!arguments.is_quiet) print(format_summary(result, arguments.directory));

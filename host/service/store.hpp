@@ -139,6 +139,11 @@ class StateStore {
   /// `client_id` is 1 to 128 printable ASCII characters. Throws Conflict where a batch of other
   /// content has it, InputError where it or a name is none, or a position would exceed 128 bits.
   Accepted append_positions(std::string_view client_id, std::span<const PositionChange> changes);
+  /// The batch of that client id, where it was accepted before. Throws as append_positions does.
+  std::optional<Accepted> find(std::string_view client_id,
+                               std::span<const PositionChange> changes) const {
+    return find_batch(client_id, changes);
+  }
   /// Sums of the changes in batches 1 to `sequence`, without zeros, in the order of names.
   std::vector<NetPosition> positions_at(std::uint64_t sequence) const;
 
