@@ -2,21 +2,16 @@
 
 #include "components.hpp"
 #include "confidence_interval.hpp"
-#include "joint_error.hpp"
 
 namespace shortfall {
 
 std::vector<AccountMargin> compute_margins(const Plan& plan, const Book& book, const Tails& tails,
                                            const MarginConfig& config) {
-  const std::vector<GroupRisk> risks = group_risks(plan, tails);
-  const std::vector<double> errors = account_errors(
-      plan, risks, [&](std::uint32_t g) { return std::span(tails.group(g), tails.count); });
-  return account_margins(plan, book, risks, errors, config);
+  return account_margins(plan, book, group_risks(plan, tails), config);
 }
 
 std::vector<AccountMargin> account_margins(const Plan& plan, const Book& book,
                                            const std::vector<GroupRisk>& risks,
-                                           const std::vector<double>& errors_usd,
                                            const MarginConfig& config) {
   std::vector<AccountMargin> margins;
   margins.reserve(plan.accounts.size());
@@ -31,10 +26,10 @@ std::vector<AccountMargin> account_margins(const Plan& plan, const Book& book,
       const GroupRisk& risk = risks[g];
       margin.value_at_risk_usd += risk.value_at_risk_usd;
       margin.expected_shortfall_usd += risk.expected_shortfall_usd;
+      margin.standard_error_usd += risk.standard_error_usd;
       const double charge = config.multiplier * risk.expected_shortfall_usd;
       margin.margin_usd += charge > 0 ? charge : 0;
     }
-    margin.standard_error_usd = errors_usd[a];
     const double half = interval_quantile(plan.scrambling_count) * margin.standard_error_usd;
     margin.confidence_low_usd = margin.expected_shortfall_usd - half;
     margin.confidence_high_usd = margin.expected_shortfall_usd + half;

@@ -5,7 +5,6 @@
 
 #include "attribution.hpp"
 #include "fmt/format.h"
-#include "joint_error.hpp"
 #include "machine.hpp"
 
 namespace shortfall {
@@ -142,17 +141,12 @@ void MarginRun::simulate(BaseRun& base) {
       base.revaluation_of[g] = r;
     }
   }
-  base.account_errors_usd =
-      account_errors(base.revaluations.front().plan, base.risks, [&](std::uint32_t g) {
-        const Tails& tails = base.revaluations[base.revaluation_of[g]].tails;
-        return std::span(tails.group(g), tails.count);
-      });
 }
 
 std::vector<AccountMargin> MarginRun::margins(const BaseRun& base) {
   const Plan& plan = base.revaluations.front().plan;
   std::vector<AccountMargin> margins =
-      account_margins(plan, base.inputs.book, base.risks, base.account_errors_usd, config_.margin);
+      account_margins(plan, base.inputs.book, base.risks, config_.margin);
   if (!config_.margin.has_components()) return margins;
   const Simulate simulate = [&](const Plan& other) {
     const Progress stop = [&](std::uint64_t) {

@@ -55,7 +55,6 @@ struct BaseRun {
   std::vector<SimulatedPlan> revaluations;
   std::vector<std::uint32_t> revaluation_of;  ///< per group: which of them is the worse
   std::vector<GroupRisk> risks;               ///< per group, of that one
-  std::vector<double> account_errors_usd;     ///< account_errors of these
   std::vector<PathShare> shares;              ///< of the first
 };
 

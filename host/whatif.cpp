@@ -6,10 +6,10 @@
 #include <utility>
 
 #include "canonical_math.hpp"
-#include "joint_error.hpp"
 #include "margin_run.hpp"
 #include "one_account.hpp"
 #include "whatif_account.hpp"
+#include "whatif_error.hpp"
 #include "whatif_query.hpp"
 
 namespace shortfall {
@@ -42,7 +42,7 @@ RunInputs both_sides(RunInputs inputs, const std::vector<TradeLeg>& legs) {
 
 /// Of the second account's expected shortfall less the first's.
 double standard_error_usd(const BaseRun& base) {
-  JointError difference;
+  ShortfallDifference difference;
   const Plan& plan = base.revaluations.front().plan;
   for (std::uint32_t g = 0; g < plan.groups.size(); ++g) {
     const Tails& tails = base.revaluations[base.revaluation_of[g]].tails;
@@ -50,7 +50,7 @@ double standard_error_usd(const BaseRun& base) {
     difference.add({tails.group(g), tails.count},
                    plan.groups[g].account == 1 ? unit_usd : -unit_usd);
   }
-  return difference.take(plan.tail, plan.path_count, plan.scrambling_count);
+  return difference.standard_error(plan.tail, plan.path_count, plan.scrambling_count);
 }
 
 WhatIf simulate_both(const RunConfig& config, const RunInputs& inputs, const ResolvedQuery& query,

@@ -5,10 +5,10 @@
 
 #include "canonical_math.hpp"
 #include "fmt/format.h"
-#include "joint_error.hpp"
 #include "margin_run.hpp"
 #include "plan_cells.hpp"
 #include "text.hpp"
+#include "whatif_error.hpp"
 
 namespace shortfall {
 namespace {
@@ -228,7 +228,7 @@ double HeldAccount::base_usd(const GroupRisk& risk) const {
 
 BaseWhatIf HeldAccount::answer(const std::vector<TradeLeg>& legs) try {
   BaseWhatIf answer;
-  JointError difference;
+  ShortfallDifference difference;
   const auto add_after = [&](const GroupTail& tail) {
     answer.after_usd += base_usd(tail.risk);
     answer.after_shortfall_usd += tail.risk.expected_shortfall_usd;
@@ -261,8 +261,9 @@ BaseWhatIf HeldAccount::answer(const std::vector<TradeLeg>& legs) try {
     if (std::ranges::find(changed, &group) == changed.end()) add_after(tail);
   }
   const RiskConfig& risk = market_.configs.front().risk;
-  answer.standard_error_usd = difference.take(tail_size(risk.path_count, risk.confidence_level),
-                                              risk.path_count, scrambling_count_of(risk));
+  answer.standard_error_usd =
+      difference.standard_error(tail_size(risk.path_count, risk.confidence_level), risk.path_count,
+                                scrambling_count_of(risk));
   return answer;
 } catch (const LossError& error) {
   throw OperatingError(fmt::format(
