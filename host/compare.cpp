@@ -48,8 +48,8 @@ void charge_modes(const RunConfig& config, const RunInputs& simulated, MarginRun
   EveryMode every = in_every_mode(simulated);
   BaseRun base = run.plan_simulated(std::move(every.inputs));
   run.simulate(base);
-  const std::vector<AccountMargin> margins =
-      account_margins(base.revaluations.front().plan, base.inputs.book, base.risks, config.margin);
+  const std::vector<AccountMargin> margins = account_margins(
+      base.revaluations.front().plan, base.inputs.book, base.risks, base.errors_usd, config.margin);
   const std::size_t count = accounts.size();
   for (std::size_t a = 0; a < count; ++a) {
     accounts[a].portfolio_usd = margins[a].margin_usd;

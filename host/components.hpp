@@ -48,10 +48,11 @@ std::vector<GroupRisk> simulate_risks(const RunConfig& config, const RunInputs& 
                                       const Simulate& simulate, double confidence_level,
                                       const FactorModel* model = nullptr);
 
-/// margin.cpp. Accounts from the risks of the plan's groups: multiplier * ES and no other
-/// component.
+/// margin.cpp. Accounts from the risks of the plan's groups, and errors from account_errors_usd:
+/// multiplier * ES and no other component.
 std::vector<AccountMargin> account_margins(const Plan& plan, const Book& book,
                                            const std::vector<GroupRisk>& risks,
+                                           const std::vector<double>& errors_usd,
                                            const MarginConfig& config);
 
 /// The run's own simulation.

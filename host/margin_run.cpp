@@ -5,6 +5,7 @@
 
 #include "attribution.hpp"
 #include "fmt/format.h"
+#include "joint_error.hpp"
 #include "machine.hpp"
 
 namespace shortfall {
@@ -141,12 +142,15 @@ void MarginRun::simulate(BaseRun& base) {
       base.revaluation_of[g] = r;
     }
   }
+  base.errors_usd = account_errors_usd(
+      base.revaluations.front().plan, base.risks, [&](std::uint32_t g) { return base.tail(g); },
+      thread_count());
 }
 
 std::vector<AccountMargin> MarginRun::margins(const BaseRun& base) {
   const Plan& plan = base.revaluations.front().plan;
   std::vector<AccountMargin> margins =
-      account_margins(plan, base.inputs.book, base.risks, config_.margin);
+      account_margins(plan, base.inputs.book, base.risks, base.errors_usd, config_.margin);
   if (!config_.margin.has_components()) return margins;
   const Simulate simulate = [&](const Plan& other) {
     const Progress stop = [&](std::uint64_t) {
@@ -167,13 +171,16 @@ std::vector<AccountMargin> MarginRun::margins(const BaseRun& base) {
 }
 
 Attribution MarginRun::attribute(const BaseRun& base, const std::vector<AccountMargin>& margins) {
-  const std::uint32_t threads = config_.compute.thread_count;
   return shortfall::attribute(
       base, margins,
       [this](const Plan& plan, std::span<const std::uint32_t> paths, const UseValues& use) {
         replay(plan, paths, use);
       },
-      threads ? threads : usable_cores());
+      thread_count());
+}
+
+std::uint32_t MarginRun::thread_count() const {
+  return config_.compute.thread_count ? config_.compute.thread_count : usable_cores();
 }
 
 void MarginRun::replay(const Plan& plan, std::span<const std::uint32_t> paths,

@@ -55,7 +55,14 @@ struct BaseRun {
   std::vector<SimulatedPlan> revaluations;
   std::vector<std::uint32_t> revaluation_of;  ///< per group: which of them is the worse
   std::vector<GroupRisk> risks;               ///< per group, of that one
+  std::vector<double> errors_usd;             ///< per account, jointly over its groups
   std::vector<PathShare> shares;              ///< of the first
+
+  /// Of a group, from the worse revaluation.
+  std::span<const std::uint64_t> tail(std::uint32_t group) const {
+    const Tails& tails = revaluations[revaluation_of[group]].tails;
+    return {tails.group(group), tails.count};
+  }
 };
 
 /// Simulates inputs as they were read. A loss that is not usable is an OperatingError that names
@@ -84,6 +91,8 @@ class MarginRun {
   void replay(const Plan& plan, std::span<const std::uint32_t> paths, const UseValues& use);
 
  private:
+  std::uint32_t thread_count() const;
+
   const RunConfig& config_;
   RunBackends& backends_;
   const Progress& progress_;

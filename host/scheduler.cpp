@@ -225,7 +225,7 @@ void simulate_until_precise(RunConfig& config, const RunInputs& as_read, MarginR
     run.simulate(base);
     const Precision precision =
         precision_of(config.risk, account_margins(base.revaluations.front().plan, base.inputs.book,
-                                                  base.risks, config.margin));
+                                                  base.risks, base.errors_usd, config.margin));
     record.imprecise_accounts = precision.imprecise_accounts;
     if (precision.is_reached || 2 * config.risk.path_count > config.risk.path_count_max) return;
     config.risk.path_count *= 2;

@@ -31,7 +31,7 @@ constexpr Expected expected_hashes[] = {
     {"mixing", "99c42abc2fcab461"},    {"factors", "520fa12ffa8755f1"},
     {"states", "9ce3954e2d595b87"},    {"values", "c7c356c71a52f10a"},
     {"losses", "d4e55ae8eb24a679"},    {"tails", "fc2d377503e84d0f"},
-    {"margin.csv", "9786c17e41b60983"}};
+    {"margin.csv", "01ef8a380bd59c27"}};
 
 RunConfig make_config() {
   RunConfig config;

@@ -6,10 +6,10 @@
 #include <utility>
 
 #include "canonical_math.hpp"
+#include "joint_error.hpp"
 #include "margin_run.hpp"
 #include "one_account.hpp"
 #include "whatif_account.hpp"
-#include "whatif_error.hpp"
 #include "whatif_query.hpp"
 
 namespace shortfall {
@@ -42,13 +42,11 @@ RunInputs both_sides(RunInputs inputs, const std::vector<TradeLeg>& legs) {
 
 /// Of the second account's expected shortfall less the first's.
 double standard_error_usd(const BaseRun& base) {
-  ShortfallDifference difference;
+  JointError difference;
   const Plan& plan = base.revaluations.front().plan;
   for (std::uint32_t g = 0; g < plan.groups.size(); ++g) {
-    const Tails& tails = base.revaluations[base.revaluation_of[g]].tails;
     const double unit_usd = canonical::power_of_two(plan.groups[g].scale_exponent);
-    difference.add({tails.group(g), tails.count},
-                   plan.groups[g].account == 1 ? unit_usd : -unit_usd);
+    difference.add(base.tail(g), plan.groups[g].account == 1 ? unit_usd : -unit_usd);
   }
   return difference.standard_error(plan.tail, plan.path_count, plan.scrambling_count);
 }

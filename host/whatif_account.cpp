@@ -5,10 +5,10 @@
 
 #include "canonical_math.hpp"
 #include "fmt/format.h"
+#include "joint_error.hpp"
 #include "margin_run.hpp"
 #include "plan_cells.hpp"
 #include "text.hpp"
-#include "whatif_error.hpp"
 
 namespace shortfall {
 namespace {
@@ -228,7 +228,7 @@ double HeldAccount::base_usd(const GroupRisk& risk) const {
 
 BaseWhatIf HeldAccount::answer(const std::vector<TradeLeg>& legs) try {
   BaseWhatIf answer;
-  ShortfallDifference difference;
+  JointError difference;
   const auto add_after = [&](const GroupTail& tail) {
     answer.after_usd += base_usd(tail.risk);
     answer.after_shortfall_usd += tail.risk.expected_shortfall_usd;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <mutex>
@@ -102,26 +103,35 @@ TEST(JobScheduler, UrgentJobsRunInsideOthers) {
   EXPECT_EQ(record.text(), "full( near( what-if ) other-near ) other-full");
 }
 
-/// Under what-ifs without end a job gets half of the time.
+/// Under what-ifs without end a job gets half of the time, as measured by whoever runs: the machine
+/// may be busy with something else in any of them.
 TEST(JobScheduler, NoJobStarves) {
   JobScheduler scheduler;
   std::atomic<bool> is_over = false;
-  std::atomic<int> answered = 0;
+  int answered = 0;
+  Clock::duration of_what_ifs{}, longest{};
+  const auto timed_spin = [](Clock::duration time) {
+    const auto start = Clock::now();
+    spin(time);
+    return Clock::now() - start;
+  };
   std::function<void()> ask = [&] {
     scheduler.submit(JobClass::what_if, Clock::now(), [&](const Checkpoint&) {
-      spin(1ms);
+      if (is_over) return;
+      const Clock::duration time = timed_spin(1ms);
+      of_what_ifs += time;
+      longest = std::max(longest, time);
       ++answered;
-      if (!is_over) ask();
+      ask();
     });
   };
-  constexpr auto alone = 200ms;
-  Clock::duration took{};
   Gate gate(scheduler, JobClass::what_if);
+  Clock::duration took{};
   const auto full = scheduler.submit(JobClass::full, Clock::now(), [&](const Checkpoint& pause) {
     ask();
     const auto start = Clock::now();
     for (int unit = 0; unit < 200; ++unit) {
-      spin(alone / 200);
+      spin(1ms);
       pause();
     }
     took = Clock::now() - start;
@@ -129,8 +139,8 @@ TEST(JobScheduler, NoJobStarves) {
   });
   gate.open();
   full->wait();
-  EXPECT_LE(took, 2 * alone + JobScheduler::grace + 20ms);  // and what the machine takes for others
-  EXPECT_GE(answered, 100);
+  EXPECT_LE(of_what_ifs, took - of_what_ifs + JobScheduler::grace + longest);
+  EXPECT_GE(answered, 50);  // 200 or so where nothing disturbs
 }
 
 TEST(JobScheduler, WaitingJobsAreCancelledAtOnceAndRunningOnesAtACheckpoint) {

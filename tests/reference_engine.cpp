@@ -212,14 +212,26 @@ std::vector<AccountMargin> margins(const RunConfig& config, const Book& book,
   }
   for (const Position& position : book.positions)
     if (!position.quantity.is_zero()) ++margins[position.account].position_count;
+  const auto path_count = static_cast<double>(losses.path_count);
+  const double k = (1 - config.risk.confidence_level) * path_count;
+  std::vector<double> sum(losses.path_count);  // over the groups of an account so far
   for (std::size_t g = 0; g < losses.groups.size(); ++g) {
     const std::vector<double> row(losses.row(g), losses.row(g) + losses.path_count);
     const TailRisk risk = tail_risk(row, config.risk.confidence_level);
-    AccountMargin& margin = margins[losses.groups[g].account];
+    const std::uint32_t account = losses.groups[g].account;
+    const bool is_first = g == 0 || losses.groups[g - 1].account != account;
+    AccountMargin& margin = margins[account];
     margin.gross_notional_usd += losses.gross_notional_usd[g];
     margin.value_at_risk_usd += risk.value_at_risk;
     margin.expected_shortfall_usd += risk.expected_shortfall;
-    margin.standard_error_usd += risk.standard_error;
+    double square = 0, total = 0;
+    for (std::size_t p = 0; p < losses.path_count; ++p) {
+      sum[p] = (is_first ? 0 : sum[p]) + std::max(0.0, row[p] - risk.value_at_risk);
+      square += sum[p] * sum[p];
+      total += sum[p];
+    }
+    margin.standard_error_usd =
+        is_first ? risk.standard_error : std::sqrt(square - total * total / path_count) / k;
     margin.margin_usd += std::max(0.0, config.margin.multiplier * risk.expected_shortfall);
   }
   return margins;

@@ -11,7 +11,6 @@
 #include "demo_run.hpp"
 #include "shortfall/core/tail.hpp"
 #include "shortfall/whatif.hpp"
-#include "whatif_error.hpp"
 #include "whatif_paths.hpp"
 
 namespace shortfall {
@@ -377,34 +376,6 @@ TEST(WhatIf, ASessionFollowsItsBook) {
   inputs.book.accounts.push_back({"new", MarginMode::portfolio});
   session.replace(config, inputs);
   EXPECT_EQ(session.base({"new", {{"BTC-PERPETUAL", contracts(1)}}}).before_usd, 0);
-}
-
-TEST(ShortfallDifference, ByHand) {
-  // After: losses 5, 3 and 1, the value at risk, on paths 1, 2, 3: excesses 4 and 2. Before, in
-  // units of half a dollar: 8, 4 and 2 on paths 1, 4, 0: excesses 3 and 1 dollars. So e is 1, 2 and
-  // -1 on paths 1, 2 and 4 of eight: se^2 = (6 - 2^2 / 8) / 2^2.
-  const std::uint64_t after[] = {core::tail_key(3, 2), core::tail_key(5, 1), core::tail_key(1, 3)};
-  const std::uint64_t before[] = {core::tail_key(8, 1), core::tail_key(4, 4), core::tail_key(2, 0)};
-  ShortfallDifference difference;
-  difference.add(after, 1);
-  difference.add(before, -0.5);
-  EXPECT_DOUBLE_EQ(difference.standard_error({2, 2, 3}, 8), std::sqrt(5.5 / 4));
-}
-
-TEST(ShortfallDifference, OfOneTailItsStandardError) {
-  constexpr std::uint64_t whole = 50, path_count = 1000;
-  std::mt19937 random(3);
-  std::vector<std::uint64_t> keys;
-  for (std::uint32_t j = 0; j < whole; ++j)
-    keys.push_back(core::tail_key(1 + static_cast<float>(random() % 4096) / 4096.0f, j));
-  keys.push_back(core::tail_key(0.5f, 999));
-  ShortfallDifference difference;
-  difference.add(keys, 3);
-  const TailSize tail{50, whole, whole + 1};
-  const double want = core::tail_statistics(keys.data(), whole, 50, 0.95).standard_error /
-                      std::pow(2.0, core::fixed_point_bits);
-  // The same sums in another order.
-  EXPECT_NEAR(difference.standard_error(tail, path_count), 3 * want, 1e-12 * want);
 }
 
 TEST(WhatIf, TheStandardErrorIsTheSpreadOverSeeds) {

@@ -248,7 +248,7 @@ std::optional<AccountDetail> Venue::account(const std::string& name) {
     run.simulate(base);
     const std::vector<AccountMargin> margins =
         account_margins(base.revaluations.front().plan, base.inputs.book, base.risks,
-                        base.account_errors_usd, config.margin);
+                        base.errors_usd, config.margin);
     add_contributions(run.attribute(base, margins), detail);
     const std::vector<double> losses = all_losses(config, base.inputs, backends, progress);
     if (!losses.empty())
