@@ -5,6 +5,8 @@
 
 #include "commands.hpp"
 #include "fmt/format.h"
+#include "service/replay_command.hpp"
+#include "service/serve_command.hpp"
 #include "shortfall/shortfall.hpp"
 #include "terminal.hpp"
 
@@ -30,6 +32,8 @@ int run_program(int argc, char** argv) {
   add_explain(app);
   add_what_if(app);
   add_compare(app);
+  add_serve(app);
+  add_replay(app);
   add_generate(app);
   add_selftest(app);
   app.add_subcommand("info", "Prints the version, instruction sets, CUDA build and devices.")
@@ -39,8 +43,8 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::RequiredError& error) {
     if (argc < 2 || !app.get_subcommands().empty()) return app.exit(error), exit_bad_input;
     std::fputs(
-        fmt::format("unknown command \"{}\": use run, check, explain, whatif, compare, generate, "
-                    "selftest or info\n"
+        fmt::format("unknown command \"{}\": use run, check, explain, whatif, compare, serve, replay, "
+                    "generate, selftest or info\n"
                     "Run with --help for more information.\n",
                     argv[1])
             .c_str(),

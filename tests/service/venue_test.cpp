@@ -159,16 +159,17 @@ TEST_F(VenueWithCollateral, FollowsChangesToTheBit) {
   const std::vector<AccountView> accounts = venue->accounts();
   for (int step = 0; step < 60; ++step) {
     if (step % 10 == 9) {
-      venue->update_market(
-          marks(*venue, 1 + 0.001 * (random() % 20), step % 20 == 9 ? "SOL" : "BTC"));
+      venue->update_market(marks(*venue, 1 + 0.001 * static_cast<double>(random() % 20),
+                                 step % 20 == 9 ? "SOL" : "BTC"));
       continue;
     }
     std::vector<PositionChange> changes;
     for (std::uint32_t c = 0; c <= random() % 3; ++c)
-      changes.push_back({step % 7 == 6 ? fmt::format("new-{}", 9 - step / 7)
-                                       : accounts[random() % accounts.size()].name,
-                         listed[random() % listed.size()].name,
-                         contracts((random() % 2 ? 0.5 : -0.5) * (1 + random() % 20))});
+      changes.push_back(
+          {step % 7 == 6 ? fmt::format("new-{}", 9 - step / 7)
+                         : accounts[random() % accounts.size()].name,
+           listed[random() % listed.size()].name,
+           contracts((random() % 2 ? 0.5 : -0.5) * static_cast<double>(1 + random() % 20))});
     venue->change_positions(fmt::format("batch-{}", step), changes);
   }
   settle(*venue);
