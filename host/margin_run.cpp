@@ -44,8 +44,9 @@ RunBackends::RunBackends(const ComputeConfig& config)
     : backends_(make_backends(config)), make_fallback_(fallback_of(config)) {}
 
 Simulated RunBackends::simulate(const Plan& plan, const Progress& progress,
-                                std::vector<std::string>& warnings) {
-  Simulated simulated = simulate_on(backends_, plan, progress, make_fallback_);
+                                std::vector<std::string>& warnings,
+                                std::optional<PathRange> paths) {
+  Simulated simulated = simulate_on(backends_, plan, progress, make_fallback_, paths);
   std::sort(simulated.failed.begin(), simulated.failed.end());
   for (auto b = simulated.failed.rbegin(); b != simulated.failed.rend(); ++b)
     backends_.erase(backends_.begin() + static_cast<std::ptrdiff_t>(*b));
@@ -115,6 +116,35 @@ BaseRun MarginRun::plan_simulated(RunInputs inputs) {
 }
 
 void MarginRun::simulate(BaseRun& base) {
+  simulate_with(
+      [this](std::size_t, const Plan& plan, const Progress& progress) {
+        return backends_.simulate(plan, progress, warnings_);
+      },
+      base);
+}
+
+void MarginRun::simulate(BaseRun& base, std::vector<Rounds>& rounds) {
+  if (rounds.empty()) rounds.assign(base.revaluations.size(), Rounds(thread_count()));
+  simulate_with(
+      [&](std::size_t revaluation, const Plan& plan, const Progress& progress) {
+        return rounds[revaluation].simulate(plan, [&](const Plan& part, PathRange paths) {
+          return backends_.simulate(part, progress, warnings_, paths);
+        });
+      },
+      base);
+}
+
+void MarginRun::complete(BaseRun& base, const std::vector<Rounds>& rounds) {
+  for (std::size_t r = 0; r < rounds.size(); ++r) {
+    auto& [plan, tails] = base.revaluations[r];
+    const auto simulate_part = [&](const Plan& part, PathRange paths) {
+      return backends_.simulate(part, progress_, warnings_, paths);
+    };
+    rounds[r].complete(plan, simulate_part, tails);
+  }
+}
+
+void MarginRun::simulate_with(const SimulatePlan& simulate_plan, BaseRun& base) {
   const std::size_t group_count = base.revaluations.front().plan.groups.size();
   base.revaluation_of.assign(group_count, 0);
   for (std::uint32_t r = 0; r < base.revaluations.size(); ++r) {
@@ -124,8 +154,7 @@ void MarginRun::simulate(BaseRun& base) {
     const Progress stop = [&](std::uint64_t) { progress_(plan.path_count); };
     std::vector<GroupRisk> risks;
     try {
-      Simulated simulated =
-          backends_.simulate(plan, r == 0 || !progress_ ? progress_ : stop, warnings_);
+      Simulated simulated = simulate_plan(r, plan, r == 0 || !progress_ ? progress_ : stop);
       revaluation.tails = std::move(simulated.tails);
       if (r == 0) base.shares = std::move(simulated.shares);
       risks = group_risks(plan, revaluation.tails);

@@ -2,13 +2,16 @@
 // backends of a run, and what becomes of them.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "components.hpp"
+#include "rounds.hpp"
 #include "shortfall/attribution.hpp"
 #include "shortfall/scheduler.hpp"
 
@@ -23,8 +26,8 @@ class RunBackends {
       : backends_(std::move(backends)), make_fallback_(std::move(make_fallback)) {}
 
   /// simulate_on; what is to be said of failures is added to `warnings`.
-  Simulated simulate(const Plan& plan, const Progress& progress,
-                     std::vector<std::string>& warnings);
+  Simulated simulate(const Plan& plan, const Progress& progress, std::vector<std::string>& warnings,
+                     std::optional<PathRange> paths = {});
   /// Backend::replay on the first of them. What a device that fails has not handed over, the next
   /// does, then the fallback; without any left that is a DeviceError.
   void replay(const Plan& plan, std::span<const std::uint32_t> paths, const UseValues& use,
@@ -83,6 +86,10 @@ class MarginRun {
   BaseRun plan_simulated(RunInputs inputs);
   /// Tails, risks and the worse revaluation.
   void simulate(BaseRun& base);
+  /// The same where rounds with fewer paths went before: none yet, or one per revaluation.
+  void simulate(BaseRun& base, std::vector<Rounds>& rounds);
+  /// Makes the tails of the last of them those of a run, path by path.
+  void complete(BaseRun& base, const std::vector<Rounds>& rounds);
   /// Every account's margin with all of its components.
   std::vector<AccountMargin> margins(const BaseRun& base);
   /// Where their expected shortfalls come from.
@@ -91,6 +98,8 @@ class MarginRun {
   void replay(const Plan& plan, std::span<const std::uint32_t> paths, const UseValues& use);
 
  private:
+  using SimulatePlan = std::function<Simulated(std::size_t, const Plan&, const Progress&)>;
+  void simulate_with(const SimulatePlan& simulate_plan, BaseRun& base);
   std::uint32_t thread_count() const;
 
   const RunConfig& config_;

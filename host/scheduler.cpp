@@ -10,6 +10,7 @@
 #include "fmt/format.h"
 #include "margin_run.hpp"
 #include "precision.hpp"
+#include "rounds.hpp"
 
 namespace shortfall {
 namespace {
@@ -150,12 +151,14 @@ std::string warning_of(const LostPart& part, const std::vector<PathShare>& share
 }  // namespace
 
 Simulated simulate_on(const std::vector<std::unique_ptr<Backend>>& backends, const Plan& plan,
-                      const Progress& progress, const MakeFallback& make_fallback) {
+                      const Progress& progress, const MakeFallback& make_fallback,
+                      std::optional<PathRange> paths) {
+  const PathRange all = paths.value_or(PathRange{0, plan.path_count});
   std::vector<Backend*> able;
   for (const std::unique_ptr<Backend>& backend : backends) able.push_back(backend.get());
   std::unique_ptr<Backend> fallback;
   std::vector<LostPart> lost;
-  std::vector<PathRange> to_do{{0, plan.path_count}};
+  std::vector<PathRange> to_do{all};
   Simulated result;
   while (!to_do.empty()) {
     if (able.empty()) {
@@ -165,7 +168,7 @@ Simulated simulate_on(const std::vector<std::unique_ptr<Backend>>& backends, con
     }
     std::vector<Part> parts = split(to_do.back(), able);
     to_do.pop_back();
-    ParallelParts(plan, progress, result.tails.path_count, parts).run();
+    ParallelParts(plan, progress, all.begin + result.tails.path_count, parts).run();
     throw_if_final(parts);
     for (Part& part : parts) {
       if (part.failure) {
@@ -215,22 +218,23 @@ void describe_plan(const Plan& plan, RunRecord& record) {
 }
 
 /// Doubles the paths until the accounts are precise or there are no more paths, and leaves the
-/// configuration and the simulation of the last round. Each round is a run of its own: paths are
-/// addressed by number, so that it repeats the paths of the round before, at the cost of a factor
-/// of two at most, and its result is that of a run with that many paths.
+/// configuration and the simulation of the last round, which is that of a run with that many paths.
+/// Only an attribution asks which paths have a loss.
 void simulate_until_precise(RunConfig& config, const RunInputs& as_read, MarginRun& run,
                             BaseRun& base, RunRecord& record) {
+  std::vector<Rounds> rounds;
   for (;;) {
     record.rounds.push_back(config.risk.path_count);
-    run.simulate(base);
+    run.simulate(base, rounds);
     const Precision precision =
         precision_of(config.risk, account_margins(base.revaluations.front().plan, base.inputs.book,
                                                   base.risks, base.errors_usd, config.margin));
     record.imprecise_accounts = precision.imprecise_accounts;
-    if (precision.is_reached || 2 * config.risk.path_count > config.risk.path_count_max) return;
+    if (precision.is_reached || 2 * config.risk.path_count > config.risk.path_count_max) break;
     config.risk.path_count *= 2;
     base = run.plan(as_read);
   }
+  if (config.output.has_attribution) run.complete(base, rounds);
 }
 
 /// Each once.

@@ -73,8 +73,9 @@ RunConfig automatic(DemoRun& demo, Sampler sampler, double target) {
 class AutomaticPaths : public testing::TestWithParam<Sampler> {};
 
 TEST_P(AutomaticPaths, StopAtTheBytesOfARun) {
-  DemoRun demo("");
-  const RunConfig config = automatic(demo, GetParam(), GetParam() == Sampler::sobol ? 0.04 : 0.05);
+  DemoRun demo(every_component);
+  RunConfig config = automatic(demo, GetParam(), GetParam() == Sampler::sobol ? 0.04 : 0.05);
+  config.output.has_attribution = true;
   const RunResult result = run(config);
   ASSERT_GT(result.record.rounds.size(), 1u);
   EXPECT_LT(result.record.path_count, config.risk.path_count_max);
@@ -85,7 +86,9 @@ TEST_P(AutomaticPaths, StopAtTheBytesOfARun) {
   fixed.risk.is_automatic = false;
   fixed.risk.path_count = result.record.path_count;
   const RunResult same = run(fixed);
-  EXPECT_EQ(format_margins(result.margins), format_margins(same.margins));
+  EXPECT_EQ(format_margins(result.margins, config.margin),
+            format_margins(same.margins, config.margin));
+  EXPECT_EQ(format_attribution(*result.attribution), format_attribution(*same.attribution));
   EXPECT_EQ(result.record.plan_hash, same.record.plan_hash);
   fixed.risk.path_count /= 2;  // the round before was not enough
   EXPECT_FALSE(precision_of(config.risk, run(fixed).margins).is_reached);

@@ -61,6 +61,8 @@ struct BackendDescription {
   std::string instruction_set;  ///< of the loops that ran
   std::uint32_t thread_count = 0;
   std::uint32_t tile_path_count = 0;
+
+  bool operator==(const BackendDescription&) const = default;
 };
 
 class Backend {

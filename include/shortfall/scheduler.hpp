@@ -36,13 +36,15 @@ struct Simulated {
 /// Makes the backend that takes over where every device failed; empty: nothing does.
 using MakeFallback = std::function<std::unique_ptr<Backend>()>;
 
-/// Simulates all paths, in contiguous parts on all backends at once; at least one backend. The
-/// result does not depend on how many there are. A backend that fails with DeviceError is not used
-/// again: the others redo its paths, or the fallback where none is left, and a warning says so.
-/// Without a fallback that is a DeviceError which names the paths. Any other exception, from a
-/// backend or from `progress`, stops the other backends and is thrown at once; of several
-/// LossErrors that of the lowest path.
+/// Simulates paths of a plan, all unless some are given, in contiguous parts on all backends at
+/// once; at least one backend. Progress counts them from the first of the plan. The result does not
+/// depend on how many there are. A backend that fails with DeviceError is not used again: the
+/// others redo its paths, or the fallback where none is left, and a warning says so. Without a
+/// fallback that is a DeviceError which names the paths. Any other exception, from a backend or
+/// from `progress`, stops the other backends and is thrown at once; of several LossErrors that of
+/// the lowest path.
 Simulated simulate_on(const std::vector<std::unique_ptr<Backend>>& backends, const Plan& plan,
-                      const Progress& progress, const MakeFallback& make_fallback);
+                      const Progress& progress, const MakeFallback& make_fallback,
+                      std::optional<PathRange> paths = {});
 
 }  // namespace shortfall
