@@ -43,10 +43,11 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::RequiredError& error) {
     if (argc < 2 || !app.get_subcommands().empty()) return app.exit(error), exit_bad_input;
     std::fputs(
-        fmt::format("unknown command \"{}\": use run, check, explain, whatif, compare, serve, replay, "
-                    "generate, selftest or info\n"
-                    "Run with --help for more information.\n",
-                    argv[1])
+        fmt::format(
+            "unknown command \"{}\": use run, check, explain, whatif, compare, serve, replay, "
+            "generate, selftest or info\n"
+            "Run with --help for more information.\n",
+            argv[1])
             .c_str(),
         stderr);
     return exit_bad_input;

@@ -10,6 +10,7 @@ times (times S, at least 3), started again on the same state, and asked what it 
 import argparse
 import http.client
 import json
+import os
 import pathlib
 import random
 import signal
@@ -231,7 +232,8 @@ def main():
     parser.add_argument("program")
     parser.add_argument("config")
     parser.add_argument("what", choices=("load", "kill"))
-    parser.add_argument("--share", type=float, default=1)
+    parser.add_argument("--share", type=float,
+                        default=float(os.environ.get("SHORTFALL_LONG_SHARE", "1")))
     parser.add_argument("--paths", type=int, default=10000)
     arguments = parser.parse_args()
     arguments.program = str(pathlib.Path(arguments.program).resolve())
