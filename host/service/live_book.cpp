@@ -146,14 +146,16 @@ void LiveBook::set_as_of(std::int64_t as_of, Problems& problems) {
   config_.as_of = as_of;
   Book& book = inputs_.book;
   const auto has_expired = [&](const Instrument& i) { return i.expiry != 0 && i.expiry <= as_of; };
+  std::vector<std::size_t> holders(book.instruments.size());
   for (const Position& p : book.positions)
-    if (!p.quantity.is_zero() && has_expired(book.instruments[p.instrument]))
+    if (!p.quantity.is_zero()) ++holders[p.instrument];
+  for (std::size_t i = 0; i < holders.size(); ++i)
+    if (holders[i] > 0 && has_expired(book.instruments[i]))
       problems.add(
           "as_of", 0,
-          fmt::format("{} is not before the expiry of {}, of which account {} holds {} "
-                      "contracts; close the position first",
-                      format_date_time(as_of), in_quotes(book.instruments[p.instrument].name),
-                      in_quotes(book.accounts[p.account].name), p.quantity.contracts()));
+          fmt::format("{} is not before the expiry of {}, which {} accounts hold; close "
+                      "the positions first",
+                      format_date_time(as_of), in_quotes(book.instruments[i].name), holders[i]));
   if (!problems.empty() || std::ranges::none_of(book.instruments, has_expired)) return;
   std::vector<std::uint32_t> place(book.instruments.size());
   std::vector<Instrument> listed;

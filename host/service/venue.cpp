@@ -174,23 +174,29 @@ std::shared_ptr<Venue::RunState> Venue::new_run(RunKind kind) {
 /// `take` is called with the state locked, when the job begins.
 void Venue::submit_run(const std::shared_ptr<RunState>& run, JobClass job_class,
                        Clock::time_point deadline, std::function<Snapshot()> take) {
-  run->job = scheduler_->submit(job_class, deadline,
-                                [this, run, job_class, take](const Checkpoint& checkpoint) {
-                                  Snapshot snapshot;
-                                  {
-                                    const std::lock_guard lock(state_mutex_);
-                                    snapshot = take();
-                                    RunView& view = run->view;
-                                    view.status = RunStatus::running;
-                                    view.account_count = snapshot.accounts.size();
-                                    view.entry.market_sequence = snapshot.market_sequence;
-                                    view.entry.position_sequence = snapshot.position_sequence;
-                                    view.entry.as_of = snapshot.config.as_of;
-                                    view.entry.began_at_ms = wall_clock_ms();
-                                    run->began = Clock::now();
-                                  }
-                                  evaluate(*run, snapshot, job_class, checkpoint);
-                                });
+  run->job = scheduler_->submit(job_class, deadline, [=, this](const Checkpoint& checkpoint) {
+    const Snapshot snapshot = begin(*run, take);
+    evaluate(*run, snapshot, job_class, checkpoint);
+  });
+}
+
+Venue::Snapshot Venue::begin(RunState& run, const std::function<Snapshot()>& take) {
+  Snapshot snapshot;
+  RunView view;
+  {
+    const std::lock_guard lock(state_mutex_);
+    snapshot = take();
+    run.view.status = RunStatus::running;
+    run.view.account_count = snapshot.accounts.size();
+    run.view.entry.market_sequence = snapshot.market_sequence;
+    run.view.entry.position_sequence = snapshot.position_sequence;
+    run.view.entry.as_of = snapshot.config.as_of;
+    run.view.entry.began_at_ms = wall_clock_ms();
+    run.began = Clock::now();
+    view = view_of(run);
+  }
+  events_.add("run", run_event(view));
+  return snapshot;
 }
 
 void Venue::evaluate(RunState& run, const Snapshot& snapshot, JobClass job_class,

@@ -186,6 +186,7 @@ class Venue {
   std::shared_ptr<RunState> new_run(RunKind kind);
   void submit_run(const std::shared_ptr<RunState>& run, JobClass job_class,
                   Clock::time_point deadline, std::function<Snapshot()> take);
+  Snapshot begin(RunState& run, const std::function<Snapshot()>& take);
   void evaluate(RunState& run, const Snapshot& snapshot, JobClass job_class,
                 const Checkpoint& checkpoint);
   void publish(RunState& run, const Snapshot& snapshot, std::vector<AccountMargin> margins);

@@ -312,14 +312,13 @@ class Venue:
             "run_sequence": self.run_sequence,
             "backends": [
                 {"name": "cpu", "device": "AMD EPYC", "instruction_set": "avx512", "threads": 2,
-                 "state": "ready", "error": None, "paths_per_second": 311000.0,
-                 "units_done": 412 * self.run_sequence, "units_failed": 0},
+                 "state": "ready", "error": None, "paths_per_second": 311000.0},
                 {"name": "cuda", "device": "NVIDIA H100 80GB HBM3", "instruction_set": None,
-                 "threads": None, "state": "failed", "paths_per_second": 0, "units_done": 9,
+                 "threads": None, "state": "failed", "paths_per_second": 0,
                  "error": "CUDA error 719 (unspecified launch failure) in paths 4096 to 8191; "
-                          "the CPU redid them", "units_failed": 1}],
+                          "the CPU redid them"}],
             "queue": [
-                {"class": name, "jobs": jobs, "units": 40 * jobs, "oldest_seconds": 0.1 * jobs}
+                {"class": name, "jobs": jobs}
                 for name, jobs in (("whatif", 0), ("near_call", waiting["partial"]),
                                    ("periodic", waiting["full"]))],
             "paths_per_second": 311000.0, "running": running,

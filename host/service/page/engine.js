@@ -77,19 +77,14 @@ function stateOf(engine) {
         table("By class, the most urgent first", [
           { title: "Class", header: true, cell: (row) => CLASSES[row.class] ?? row.class },
           { title: "Jobs", numeric: true, cell: (row) => count(row.jobs) },
-          { title: "Units", numeric: true, cell: (row) => count(row.units) },
-          { title: "Oldest", numeric: true,
-            cell: (row) => (row.jobs ? duration(row.oldest_seconds) : "–") },
         ], engine.queue)),
       h("section", { "aria-labelledby": "backends-title" },
         h("h2", { id: "backends-title" }, "Backends"),
-        table("Units since the start", [
+        table("Those of the last run", [
           { title: "Backend", header: true, cell: backendName },
           { title: "State", cell: (row) =>
             h("span", { class: row.state === "failed" ? "liquidate" : "ok" }, row.state) },
           { title: "Paths/s", numeric: true, cell: (row) => compact(row.paths_per_second) },
-          { title: "Units", numeric: true, cell: (row) => count(row.units_done) },
-          { title: "Failed", numeric: true, cell: (row) => count(row.units_failed) },
         ], engine.backends))),
     full === null ? h("p", {}, "There has been no full run.") : fullRun(full),
   ];
