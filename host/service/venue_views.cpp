@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
+#include <string_view>
+#include <utility>
 
 #include "canonical_math.hpp"
 #include "confidence_interval.hpp"
@@ -77,6 +80,31 @@ void add_contributions(const Attribution& attribution, AccountDetail& detail) {
   while (detail.contributions.size() > contributions_max) {
     detail.contributions_rest_usd += detail.contributions.back().component_usd;
     detail.contributions.pop_back();
+  }
+}
+
+/// What an account holds, after trades that are left out where `trades` is empty.
+void add_holdings(const Book& book, std::optional<std::uint32_t> account,
+                  const std::vector<Trade>& trades, AccountMargin& margin) {
+  std::map<std::string_view, std::pair<const Instrument*, Quantity::Units>> held;
+  if (account)
+    for (const Position& p :
+         std::ranges::equal_range(book.positions, *account, {}, &Position::account)) {
+      const Instrument& i = book.instruments[p.instrument];
+      held[i.name] = {&i, p.quantity.units()};
+    }
+  for (const Trade& trade : trades) {
+    const auto at = std::ranges::find(book.instruments, trade.instrument, &Instrument::name);
+    if (at == book.instruments.end()) continue;  // the session refuses it
+    auto& [instrument, units] = held[at->name];
+    instrument = &*at;
+    units += trade.quantity.units();
+  }
+  for (const auto& [name, holding] : held) {
+    if (holding.second == 0) continue;
+    ++margin.position_count;
+    margin.gross_notional_usd += std::abs(
+        weight_usd(book, *holding.first, Quantity::from_units(holding.second).contracts()));
   }
 }
 
@@ -260,12 +288,17 @@ std::optional<AccountDetail> Venue::account(const std::string& name) {
 WhatIfView Venue::what_if(const WhatIfQuery& query, bool is_exact) {
   WhatIfView view;
   view.is_exact = is_exact || config_.margin.has_components();
+  AccountMargin before, after;  // what is held, for answers that have margins alone
   at_once([&](const Checkpoint&) {
     RunConfig config;
     RunInputs inputs;
     {
       const std::lock_guard lock(state_mutex_);
       config = book_->config();
+      const Book& book = book_->inputs().book;
+      const std::optional<std::uint32_t> account = book_->find_account(query.account);
+      add_holdings(book, account, {}, before);
+      add_holdings(book, account, query.trades, after);
       view.market_sequence = market_sequence_;
       view.position_sequence = position_sequence_;
       const bool is_current = session_ && session_market_ == market_sequence_ &&
@@ -281,6 +314,13 @@ WhatIfView Venue::what_if(const WhatIfQuery& query, bool is_exact) {
       session_->replace(config, std::move(inputs));
     view.answer = view.is_exact ? session_->all(query) : base_answer(*session_, query);
   });
+  if (!view.is_exact) {
+    for (auto [margin, held] :
+         {std::pair(&view.answer.before, &before), std::pair(&view.answer.after, &after)}) {
+      margin->position_count = held->position_count;
+      margin->gross_notional_usd = held->gross_notional_usd;
+    }
+  }
   const std::lock_guard lock(state_mutex_);
   ++counts_.what_ifs;
   return view;

@@ -271,6 +271,9 @@ TEST_F(VenueTest, WhatIfsHaveTheBitsOfRunsOrNearly) {
   EXPECT_EQ(row(exact.answer.before), row(want.before));
   EXPECT_EQ(row(exact.answer.after), row(want.after));
   const double near = 1e-8 * want.after.gross_notional_usd;
+  EXPECT_EQ(quick.answer.before.position_count, want.before.position_count);
+  EXPECT_EQ(quick.answer.after.position_count, want.after.position_count);
+  EXPECT_NEAR(quick.answer.after.gross_notional_usd, want.after.gross_notional_usd, near);
   EXPECT_NEAR(quick.answer.after.margin_usd, want.after.margin_usd, near);
   EXPECT_NEAR(quick.answer.before.expected_shortfall_usd, want.before.expected_shortfall_usd, near);
   // After a change the book is another.
