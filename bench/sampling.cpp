@@ -23,7 +23,8 @@
 namespace shortfall::bench {
 namespace {
 
-constexpr const char* usage = R"(usage: shortfall_sampling [--seeds N] [--paths-log2 N] [--check N]
+constexpr const char* usage =
+    R"(usage: shortfall_sampling [--seeds N] [--paths-log2 N] [--check N] [--book CONFIG]
 
 Prints the variance of the expected shortfall (99 %, one day) of ten books over so many seeds under
 independent paths, over that under as many Sobol points (one scrambling, and sixteen that share
@@ -34,6 +35,7 @@ Importance sampling is timed with its pilot and against a plain run of that acco
   --seeds N       runs of each, 8 to 10000 (64)
   --paths-log2 N  paths are 2^N, 14 to 24 (17)
   --check N       instead: importance sampling against one plain run of N paths
+  --book CONFIG   instead: medians of the Sobol columns over the accounts of this book
 
 Exit status: 0 done; 1 two samplers do not agree on a mean, or an error; 2 wrong command line.
 )";
@@ -42,6 +44,7 @@ struct Options {
   std::uint64_t seed_count = 64;
   std::uint32_t paths_log2 = 17;
   std::optional<std::uint64_t> check_path_count;
+  std::string book;
 };
 
 /// A value per book, over seeds.
@@ -106,7 +109,32 @@ std::vector<double> shortfalls(const std::vector<AccountMargin>& margins) {
   return values;
 }
 
-/// Samplers take turns, so that a disturbance is shared.
+std::vector<Way> all_ways(RunConfig config, const RunInputs& inputs) {
+  using enum Factorization;
+  std::vector<Way> ways = {{"plain", Sampler::philox, 1, cholesky},
+                           {"Cholesky, R=1", Sampler::sobol, 1, cholesky},
+                           {"Cholesky, R=16", Sampler::sobol, 16, cholesky},
+                           {"components, R=1", Sampler::sobol, 1, principal_components},
+                           {"components, R=16", Sampler::sobol, 16, principal_components}};
+  for (Way& way : ways) {
+    config.model.factorization = way.factorization;
+    way.model = model_of(config, inputs);
+  }
+  return ways;
+}
+
+/// One seed of every way. Samplers take turns, so that a disturbance is shared.
+void add_seed(RunConfig config, const RunInputs& inputs, Backend& backend, std::vector<Way>& ways) {
+  for (Way& way : ways) {
+    config.risk.sampler = way.sampler;
+    config.risk.scrambling_count = way.scrambling_count;
+    const Plan plan = build_plan(config, inputs, way.model);
+    Tails tails;
+    way.seconds += seconds_of([&] { tails = backend.simulate(plan, {0, plan.path_count}, {}); });
+    way.values.add(shortfalls(compute_margins(plan, inputs.book, tails, {})));
+  }
+}
+
 void measure(RunConfig config, const RunInputs& inputs, const Options& options,
              std::vector<Way>& ways, Alone& alone) {
   const auto backend = make_backend(config.compute);
@@ -115,14 +143,7 @@ void measure(RunConfig config, const RunInputs& inputs, const Options& options,
   alone.plain_seconds.resize(book_count);
   for (std::uint64_t seed = 0; seed < options.seed_count; ++seed) {
     config.risk.seed = seed;
-    for (Way& way : ways) {
-      config.risk.sampler = way.sampler;
-      config.risk.scrambling_count = way.scrambling_count;
-      const Plan plan = build_plan(config, inputs, way.model);
-      Tails tails;
-      way.seconds += seconds_of([&] { tails = backend->simulate(plan, {0, plan.path_count}, {}); });
-      way.values.add(shortfalls(compute_margins(plan, inputs.book, tails, {})));
-    }
+    add_seed(config, inputs, *backend, ways);
     config.risk.sampler = Sampler::philox;
     std::vector<double> values;
     for (std::uint32_t b = 0; b < book_count; ++b) {
@@ -205,17 +226,7 @@ bool compare_samplers(RunConfig config, const RunInputs& inputs, const Options& 
   bool has_agreed = true;
   for (const Distribution distribution : {Distribution::gaussian, Distribution::student_t}) {
     config.model.distribution = distribution;
-    using enum Factorization;
-    std::vector<Way> ways = {{"plain", Sampler::philox, 1, cholesky},
-                             {"Cholesky, R=1", Sampler::sobol, 1, cholesky},
-                             {"Cholesky, R=16", Sampler::sobol, 16, cholesky},
-                             {"components, R=1", Sampler::sobol, 1, principal_components},
-                             {"components, R=16", Sampler::sobol, 16, principal_components}};
-    for (Way& way : ways) {
-      config.model.factorization = way.factorization;
-      way.model = model_of(config, inputs);
-    }
-    config.model.factorization = cholesky;
+    std::vector<Way> ways = all_ways(config, inputs);
     Alone alone;
     measure(config, inputs, options, ways, alone);
     fmt::print("{}, {} seeds of 2^{} paths\n", to_string(distribution), options.seed_count,
@@ -224,6 +235,32 @@ bool compare_samplers(RunConfig config, const RunInputs& inputs, const Options& 
   }
   print_summary(columns);
   return has_agreed;
+}
+
+/// Medians over the accounts that hold something.
+void compare_on_book(const Options& options) {
+  RunConfig config = load_config(options.book);
+  const RunInputs inputs = load_inputs(config);
+  config.risk.path_count = std::uint64_t{1} << options.paths_log2;
+  config.compute.backend = BackendChoice::cpu;
+  config.compute.thread_count = 1;
+  const auto backend = make_backend(config.compute);
+  for (const Distribution distribution : {Distribution::gaussian, Distribution::student_t}) {
+    config.model.distribution = distribution;
+    std::vector<Way> ways = all_ways(config, inputs);
+    for (config.risk.seed = 0; config.risk.seed < options.seed_count; ++config.risk.seed)
+      add_seed(config, inputs, *backend, ways);
+    fmt::print("{:10}", to_string(distribution));
+    for (std::size_t w = 1; w < ways.size(); ++w) {
+      std::vector<double> ratios;
+      for (std::size_t b = 0; b < inputs.book.accounts.size(); ++b)
+        if (ways[0].values.variance(b) > 0 && ways[w].values.variance(b) > 0)
+          ratios.push_back(ways[0].values.variance(b) / ways[w].values.variance(b));
+      std::ranges::sort(ratios);
+      fmt::print("  {} {:.1f}", ways[w].name, ratios[ratios.size() / 2]);
+    }
+    fmt::print("\n");
+  }
 }
 
 /// False where a difference is above 4.5 standard errors, which chance does once in 7,000 of these.
@@ -264,6 +301,8 @@ std::optional<Options> parse(int argc, char** argv) {
       options.seed_count = value;
     else if (name == "--paths-log2" && is_number && value >= 14 && value <= 24)
       options.paths_log2 = value;
+    else if (name == "--book" && !text.empty())
+      options.book = text;
     else if (name == "--check" && is_number && value >= 10'000)
       options.check_path_count = value;
     else
@@ -274,6 +313,7 @@ std::optional<Options> parse(int argc, char** argv) {
 }
 
 int run(const Options& options) {
+  if (!options.book.empty()) return compare_on_book(options), 0;
   const TenBooks books = ten_books();
   RunConfig config;
   config.as_of = books.as_of;
