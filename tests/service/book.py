@@ -16,7 +16,7 @@ maintenance = {MAINTENANCE}
 file = "liquidity.csv"
 [margin.stress]
 [margin.procyclicality]
-covariance = "covariance.csv"
+covariance = "stressed.csv"
 [margin.funding]
 file = "funding.csv"
 [margin.short_option_minimum]
@@ -46,6 +46,11 @@ def make(program, folder, accounts, instruments, underlyings, paths):
           [[name, 5e9, 2, 0.5, 0.01] for name in names])
     write(folder / "funding.csv", ["underlying", "long_pays", "short_pays"],
           [[name, 0.004, 0.002] for name in names])
+    # A period with twice the variances of all factors.
+    factors = rows(folder / "covariance.csv")
+    write(folder / "stressed.csv", factors[0],
+          [[row["factor"], *(2 * float(row[other["factor"]]) for other in factors)]
+           for row in factors])
     write(folder / "collateral.csv", ["account", "asset", "amount"], [])
     config = folder / "run.toml"
     text = config.read_text().replace("paths = 100000", f"paths = {paths}")

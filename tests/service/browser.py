@@ -77,7 +77,8 @@ def missing():
     names = [package for package, is_there in (
         ("chromium", shutil.which("chromium")),
         ("chromium-driver", shutil.which("chromedriver")),
-        ("python3-selenium", webdriver)) if not is_there]
+        ("python3-selenium", webdriver),
+        ("libjs-chart.js", os.path.exists("/usr/share/javascript/chart.js"))) if not is_there]
     return ", ".join(names)
 
 

@@ -185,7 +185,7 @@ class Changing(ContractTest):
         for client, is_exact in ((service, True), (guarded, False)):
             with self.subTest(is_exact=is_exact):
                 account = self.some_account(client)
-                trade = {"instrument": self.some_instrument(client), "quantity": "12.5"}
+                trade = {"instrument": self.some_instrument(client), "quantity": "1000.5"}
                 before = client.read("/v1/engine")
                 answer = client.send("POST", "/v1/whatif", {"account": account, "trades": [trade]})
                 self.assertEqual(answer["is_exact"], is_exact)
