@@ -53,7 +53,8 @@ class ContractTest(unittest.TestCase):
         return problem
 
     def some_instrument(self, client=None):
-        return (client or service).read("/v1/instruments?limit=1&search=perp")["instruments"][0]["instrument"]
+        listed = (client or service).read("/v1/instruments?limit=1&search=perp")
+        return listed["instruments"][0]["instrument"]
 
     def some_account(self, client=None):
         """The one with most positions."""
@@ -324,7 +325,8 @@ class Refusals(ContractTest):
 class Tokens(ContractTest):
     def test_roles(self):
         bodies = {"/v1/market": {"as_of": guarded.read("/v1/engine")["as_of"]},
-                  "/v1/positions": self.batch(instrument=self.some_instrument(guarded)), "/v1/runs": {"kind": "full"},
+                  "/v1/positions": self.batch(instrument=self.some_instrument(guarded)),
+                  "/v1/runs": {"kind": "full"},
                   "/v1/whatif": {"account": self.some_account(guarded), "trades": [
                       {"instrument": self.some_instrument(guarded), "quantity": "1"}]}}
         for path, item in served.CONTRACT.document["paths"].items():

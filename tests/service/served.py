@@ -1,4 +1,4 @@
-"""What the tests of the service and of its page share: the program as it serves, and requests to it."""
+"""What the tests of the service and of its page share: the program, served, and requests to it."""
 
 import http.client
 import json
