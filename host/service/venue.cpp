@@ -30,6 +30,11 @@ constexpr auto refresh_interval = std::chrono::milliseconds(50);
 constexpr auto hold_deadline = std::chrono::seconds(1);
 constexpr std::size_t runs_kept = 1000, backend_failures_kept = 20;
 
+/// By what they know. Snapshots are taken one after another: neither number is ever the smaller.
+bool is_before(const Source& a, const Source& b) {
+  return a.market_sequence < b.market_sequence || a.position_sequence < b.position_sequence;
+}
+
 bool has_status(const RunConfig& config) { return config.margin.collateral.has_value(); }
 
 }  // namespace
@@ -48,7 +53,9 @@ Venue::Venue(const RunConfig& config, const std::filesystem::path& state,
       start_ms_(wall_clock_ms()),
       store_(StateStore::open(state)) {
   require_number_of_paths(config_);
-  for (std::optional<RunBackends>& backends : backends_) backends.emplace(config_.compute);
+  for (std::optional<RunBackends>& backends : backends_)
+    backends.emplace(options_.make_backends ? options_.make_backends()
+                                            : RunBackends(config_.compute));
   load();
   {
     const std::lock_guard lock(state_mutex_);
@@ -281,8 +288,8 @@ void Venue::publish(RunState& run, const Snapshot& snapshot, std::vector<Account
                         entry.as_of};
     for (std::size_t i = 0; i < margins.size(); ++i) {
       AccountState& account = accounts_[snapshot.accounts[i]];
-      // A later snapshot may have been published first.
-      if (account.margin && account.source.run_sequence > sequence) continue;
+      // A later snapshot may have been published first, by a job inside this one.
+      if (account.margin && is_before(source, account.source)) continue;
       std::optional<AccountStatus> before;
       if (account.margin) before = account.margin->status;
       const bool is_same = account.margin && account.margin->margin_usd == margins[i].margin_usd &&

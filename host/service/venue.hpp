@@ -131,6 +131,8 @@ struct VenueOptions {
   double full_run_seconds = 60;    ///< between periodic full runs
   double near_call_ratio = 0.8;    ///< margin ratio from which an account is revalued first
   bool adopts_new_inputs = false;  ///< files that differ from the stored ones become the inputs
+  /// Once per class of jobs; empty: those that the configuration asks for.
+  std::function<RunBackends()> make_backends;
 };
 
 /// For any number of threads. Methods throw InputError for what a request has wrong (422), Conflict
