@@ -193,9 +193,9 @@ class Simulation {
   }
 
   void report(std::uint64_t paths) {
-    if (!progress_ || is_redoing_) return;
+    if (!progress_) return;
     const std::lock_guard lock(progress_mutex_);
-    done_ += paths;
+    if (!is_redoing_) done_ += paths;
     progress_(done_);
   }
 

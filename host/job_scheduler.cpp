@@ -35,7 +35,7 @@ void Job::cancel() {
 
 JobScheduler::JobScheduler() : thread_([this](const std::stop_token& stop) { serve(stop); }) {}
 
-JobScheduler::~JobScheduler() {
+void JobScheduler::close() {
   {
     const std::lock_guard lock(mutex_);
     is_closing_ = true;
@@ -44,7 +44,7 @@ JobScheduler::~JobScheduler() {
     changed_.notify_all();
   }
   thread_.request_stop();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 std::shared_ptr<Job> JobScheduler::submit(JobClass job_class, Clock::time_point deadline,

@@ -74,12 +74,14 @@ class JobScheduler {
   static constexpr Clock::duration grace = std::chrono::milliseconds(20);
 
   JobScheduler();
-  /// Cancels what is left and waits for it.
-  ~JobScheduler();
+  ~JobScheduler() { close(); }
   JobScheduler(const JobScheduler&) = delete;
   JobScheduler& operator=(const JobScheduler&) = delete;
 
+  /// Once closed, the job is cancelled.
   std::shared_ptr<Job> submit(JobClass job_class, Clock::time_point deadline, Work work);
+  /// Cancels what is left and waits for it. Not from work.
+  void close();
 
   /// Jobs that wait, by class.
   std::array<std::size_t, job_class_count> queued() const;

@@ -51,6 +51,7 @@ Simulated RunBackends::simulate(const Plan& plan, const Progress& progress,
   for (auto b = simulated.failed.rbegin(); b != simulated.failed.rend(); ++b)
     backends_.erase(backends_.begin() + static_cast<std::ptrdiff_t>(*b));
   warnings.insert(warnings.end(), simulated.warnings.begin(), simulated.warnings.end());
+  failures_.insert(failures_.end(), simulated.warnings.begin(), simulated.warnings.end());
   return simulated;
 }
 
@@ -82,6 +83,7 @@ void RunBackends::replay(const Plan& plan, std::span<const std::uint32_t> paths,
     } catch (const DeviceError& error) {
       if (fallback) throw;
       lost = error.what();
+      failures_.push_back(lost);
       backends_.erase(backends_.begin());
     }
   }

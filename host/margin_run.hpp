@@ -32,9 +32,12 @@ class RunBackends {
   /// does, then the fallback; without any left that is a DeviceError.
   void replay(const Plan& plan, std::span<const std::uint32_t> paths, const UseValues& use,
               std::vector<std::string>& warnings);
+  /// Which devices failed since the last call, and why.
+  std::vector<std::string> take_failures() { return std::exchange(failures_, {}); }
 
  private:
   std::vector<std::unique_ptr<Backend>> backends_;
+  std::vector<std::string> failures_;
   MakeFallback make_fallback_;
 };
 

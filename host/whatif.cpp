@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -128,7 +130,7 @@ class WhatIfSession::State {
       : config(run_config),
         inputs(std::move(as_read)),
         names(std::in_place, inputs.book),
-        market(std::make_unique<HeldMarket>(config, inputs, progress)),
+        market(std::make_shared<HeldMarket>(config, inputs, progress)),
         load_seconds(seconds_since(start)) {}
 
   void replace(const RunConfig& other_config, RunInputs other) {
@@ -136,9 +138,10 @@ class WhatIfSession::State {
     config = other_config;
     inputs = std::move(other);
     names.emplace(inputs.book);
+    simulated.reset();
     if (has_moved) {
-      accounts.clear();  // which refer to the market
-      market = std::make_unique<HeldMarket>(config, inputs, market->paths);
+      accounts.clear();
+      market = std::make_shared<HeldMarket>(config, inputs, market->paths);
     }
     std::erase_if(accounts, [this](const auto& held) { return !is_as_before(*held); });
   }
@@ -149,32 +152,94 @@ class WhatIfSession::State {
 
   /// The account, which is then the first of those that are held.
   HeldAccount& hold(const ResolvedQuery& query) {
-    constexpr std::size_t held_max = 4;
-    const auto is_it = [&](const auto& held) { return held->name() == query.account.name; };
-    auto at = std::ranges::find_if(accounts, is_it);
+    auto at = find(query.account.name);
     if (at == accounts.end()) {
-      if (accounts.size() == held_max) accounts.pop_back();
-      RunInputs own = simulated_inputs(config, inputs_of_query(inputs, query));
-      accounts.push_back(
-          std::make_unique<HeldAccount>(*market, query.account, std::move(own.book.positions)));
+      std::vector<Position> own =
+          query.held ? positions_of(*query.held)
+                     : simulated_inputs(config, inputs_of_query(inputs, query)).book.positions;
+      accounts.push_back(std::make_unique<HeldAccount>(market, query.account, std::move(own)));
       at = accounts.end() - 1;
     }
     std::rotate(accounts.begin(), at, at + 1);
     return *accounts.front();
   }
 
+  /// Those asked for longest ago go, the last of all stays.
+  void keep_within_bounds() {
+    std::uint64_t bytes = 0;
+    const auto is_beyond = [&](const auto& held) {
+      bytes += held->bytes();
+      return bytes > bytes_held_max;
+    };
+    if (accounts.empty()) return;
+    bytes = accounts.front()->bytes();
+    accounts.erase(std::find_if(accounts.begin() + 1, accounts.end(), is_beyond), accounts.end());
+  }
+
+  void hold_accounts(const Progress& progress) {
+    const std::shared_ptr<const HeldMarket> before = market;
+    std::vector<std::unique_ptr<HeldAccount>> more = largest_not_held();
+    try {
+      HeldAccount::evaluate(more, progress);
+    } catch (const LossError&) {
+      return;
+    }
+    if (market != before) return;
+    for (std::unique_ptr<HeldAccount>& one : more)
+      if (find(one->name()) == accounts.end() && is_as_before(*one))
+        accounts.push_back(std::move(one));
+    keep_within_bounds();
+  }
+
+  /// Not evaluated yet, as many as there is room for.
+  std::vector<std::unique_ptr<HeldAccount>> largest_not_held() {
+    std::vector<std::size_t> counts(inputs.book.accounts.size());
+    for (const Position& position : inputs.book.positions) ++counts[position.account];
+    std::vector<std::uint32_t> largest(counts.size());
+    std::iota(largest.begin(), largest.end(), 0u);
+    std::ranges::stable_sort(largest, std::greater<>(), [&](auto a) { return counts[a]; });
+    std::uint64_t bytes = 0;
+    for (const auto& held : accounts) bytes += held->bytes();
+    std::vector<std::unique_ptr<HeldAccount>> found;
+    for (const std::uint32_t a : largest) {
+      const Account& account = inputs.book.accounts[a];
+      if (find(account.name) != accounts.end()) continue;
+      found.push_back(std::make_unique<HeldAccount>(market, account, positions_of(a)));
+      bytes += found.back()->bytes_evaluated();
+      if (bytes > bytes_held_max) {
+        found.pop_back();
+        break;
+      }
+    }
+    return found;
+  }
+
+  std::vector<std::unique_ptr<HeldAccount>>::iterator find(const std::string& name) {
+    return std::ranges::find_if(accounts, [&](const auto& held) { return held->name() == name; });
+  }
+
+  /// As simulated.
+  std::vector<Position> positions_of(std::uint32_t account) {
+    if (!simulated) simulated = simulated_inputs(config, inputs);
+    const auto own =
+        std::ranges::equal_range(simulated->book.positions, account, {}, &Position::account);
+    std::vector<Position> positions(own.begin(), own.end());
+    for (Position& position : positions) position.account = 0;
+    return positions;
+  }
+
   /// Whether an account that is held still has the positions that it was held with.
-  bool is_as_before(const HeldAccount& held) const {
+  bool is_as_before(const HeldAccount& held) {
     const std::optional<std::uint32_t> index = names->account(held.name());
-    if (!index || inputs.book.accounts[*index].mode != held.mode()) return false;
-    const RunInputs own = simulated_inputs(config, inputs_of_account(inputs, *index));
-    return has_same_positions(held.positions(), own.book.positions);
+    return index && inputs.book.accounts[*index].mode == held.mode() &&
+           has_same_positions(held.positions(), positions_of(*index));
   }
 
   RunConfig config;
   RunInputs inputs;  // as read
   std::optional<BookNames> names;
-  std::unique_ptr<HeldMarket> market;
+  std::optional<RunInputs> simulated;  // once it is needed
+  std::shared_ptr<const HeldMarket> market;
   const double load_seconds;
   std::vector<std::unique_ptr<HeldAccount>> accounts;  // the last that was asked for first
   std::optional<RunBackends> backends;                 // once they are needed
@@ -196,8 +261,12 @@ WhatIfSession::~WhatIfSession() = default;
 
 BaseWhatIf WhatIfSession::base(const WhatIfQuery& query) {
   const ResolvedQuery resolved = state_->resolve(query);
-  return state_->hold(resolved).answer(resolved.legs);
+  const BaseWhatIf answer = state_->hold(resolved).answer(resolved.legs);
+  state_->keep_within_bounds();
+  return answer;
 }
+
+void WhatIfSession::hold_accounts(const Progress& progress) { state_->hold_accounts(progress); }
 
 WhatIf WhatIfSession::all(const WhatIfQuery& query) {
   const ResolvedQuery resolved = state_->resolve(query);
@@ -216,6 +285,7 @@ double WhatIfSession::load_seconds() const { return state_->load_seconds; }
 std::uint64_t WhatIfSession::bytes() const {
   std::uint64_t bytes = bytes_of(state_->inputs) + bytes_of(state_->market->inputs) +
                         state_->names->bytes() + state_->market->paths->bytes();
+  if (state_->simulated) bytes += bytes_of(*state_->simulated);
   for (const auto& account : state_->accounts) bytes += account->bytes();
   return bytes;
 }

@@ -1,6 +1,7 @@
 #include "whatif_account.hpp"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "canonical_math.hpp"
@@ -94,8 +95,9 @@ Plan HeldMarket::empty_plan() const {
   return plan;
 }
 
-HeldAccount::HeldAccount(const HeldMarket& market, Account account, std::vector<Position> positions)
-    : market_(market), account_(std::move(account)), positions_(std::move(positions)) {
+HeldAccount::HeldAccount(std::shared_ptr<const HeldMarket> market, Account account,
+                         std::vector<Position> positions)
+    : market_(std::move(market)), account_(std::move(account)), positions_(std::move(positions)) {
   std::vector<HeldPosition> all;
   for (const Position& position : positions_)
     if (!position.quantity.is_zero()) all.push_back(held(position.instrument, position.quantity));
@@ -108,9 +110,9 @@ HeldAccount::HeldAccount(const HeldMarket& market, Account account, std::vector<
 }
 
 HeldPosition HeldAccount::held(std::uint32_t instrument, Quantity quantity) const {
-  const Book& book = market_.inputs.book;
+  const Book& book = market_->inputs.book;
   const Instrument& i = book.instruments[instrument];
-  return {market_.ranks[instrument], i.underlying, 0, weight_usd(book, i, quantity.contracts())};
+  return {market_->ranks[instrument], i.underlying, 0, weight_usd(book, i, quantity.contracts())};
 }
 
 /// What is held after the trades of the instruments that are traded, in the order of the listing.
@@ -144,8 +146,8 @@ HeldAccount::Group* HeldAccount::group_of(const HeldPosition& position) {
 }
 
 Plan HeldAccount::plan_of(std::size_t time, Positions positions) const {
-  Plan plan = market_.empty_plan();
-  add_instruments(plan, market_, time, positions);
+  Plan plan = market_->empty_plan();
+  add_instruments(plan, *market_, time, positions);
   std::vector<HeldPosition> priced(positions.begin(), positions.end());
   for (std::uint32_t p = 0; p < priced.size(); ++p) priced[p].instrument = p;
   add_group(plan, 0, priced);
@@ -156,8 +158,8 @@ Plan HeldAccount::plan_of(std::size_t time, Positions positions) const {
 /// a group that holds the legs and minus the loss before.
 Plan HeldAccount::plan_of_change(std::size_t time, Positions before, Positions after,
                                  Positions legs) const {
-  Plan plan = market_.empty_plan();
-  add_instruments(plan, market_, time, legs);
+  Plan plan = market_->empty_plan();
+  add_instruments(plan, *market_, time, legs);
   const GroupScale old_scale = group_scale(before), scale = group_scale(after);
   const double growth = canonical::power_of_two(old_scale.exponent - scale.exponent);
   for (std::uint32_t p = 0; p < legs.size(); ++p) {
@@ -177,7 +179,7 @@ Plan HeldAccount::plan_of_change(std::size_t time, Positions before, Positions a
 }
 
 GroupTail HeldAccount::tail_of(const Plan& plan, const float* before, float* losses) const {
-  Tails tails = market_.paths->tails(plan, before, losses);
+  Tails tails = market_->paths->tails(plan, before, {&losses, 1});
   const GroupRisk risk = group_risks(plan, tails).front();
   return {risk, canonical::power_of_two(plan.groups.front().scale_exponent), std::move(tails.keys)};
 }
@@ -186,13 +188,70 @@ void HeldAccount::evaluate(Group& group, bool keeps_losses) const {
   if (!group.tails.empty() && !(keeps_losses && group.losses.empty())) return;
   std::vector<GroupTail> tails;
   std::vector<std::vector<float>> losses;
-  for (std::size_t time = 0; time < market_.configs.size(); ++time) {
+  for (std::size_t time = 0; time < market_->configs.size(); ++time) {
     float* kept = nullptr;
-    if (keeps_losses) kept = losses.emplace_back(market_.paths->float_count()).data();
+    if (keeps_losses) kept = losses.emplace_back(market_->paths->float_count()).data();
     tails.push_back(tail_of(plan_of(time, group.positions), nullptr, kept));
   }
   group.tails = std::move(tails);
   group.losses = std::move(losses);
+}
+
+/// Groups of several accounts that are evaluated together.
+struct HeldAccount::Evaluation {
+  std::vector<Group*> groups;
+  std::vector<bool> keeps_losses;
+  std::vector<HeldPosition> instruments;  // each once, in the order of the listing
+
+  explicit Evaluation(std::span<const std::unique_ptr<HeldAccount>> accounts) {
+    std::map<std::uint32_t, HeldPosition> listed;
+    for (const std::unique_ptr<HeldAccount>& account : accounts)
+      for (Group& group : account->groups_) {
+        groups.push_back(&group);
+        // A trade in a group of one instrument leaves nothing of what was.
+        keeps_losses.push_back(account->account_.mode != MarginMode::isolated);
+        for (const HeldPosition& position : group.positions) listed[position.rank] = position;
+      }
+    for (const auto& [rank, position] : listed) instruments.push_back(position);
+  }
+
+  Plan plan(const HeldMarket& market, std::size_t time) const {
+    Plan plan = market.empty_plan();
+    add_instruments(plan, market, time, instruments);
+    std::vector<std::uint32_t> priced_of_rank(market.order.size());
+    for (std::uint32_t i = 0; i < instruments.size(); ++i) priced_of_rank[instruments[i].rank] = i;
+    for (const Group* group : groups) {
+      std::vector<HeldPosition> priced = group->positions;
+      for (HeldPosition& position : priced) position.instrument = priced_of_rank[position.rank];
+      add_group(plan, 0, priced);
+    }
+    return plan;
+  }
+};
+
+void HeldAccount::evaluate(std::span<const std::unique_ptr<HeldAccount>> accounts,
+                           const Progress& progress) {
+  const Evaluation evaluation(accounts);
+  if (evaluation.groups.empty()) return;
+  const HeldMarket& market = *accounts.front()->market_;
+  std::vector<Group> evaluated(evaluation.groups.size());
+  for (std::size_t time = 0; time < market.configs.size(); ++time) {
+    std::vector<float*> losses(evaluated.size());
+    for (std::size_t g = 0; g < evaluated.size(); ++g)
+      if (evaluation.keeps_losses[g])
+        losses[g] = evaluated[g].losses.emplace_back(market.paths->float_count()).data();
+    const Plan plan = evaluation.plan(market, time);
+    const Tails tails = market.paths->tails(plan, nullptr, losses, progress);
+    const std::vector<GroupRisk> risks = group_risks(plan, tails);
+    for (std::size_t g = 0; g < evaluated.size(); ++g)
+      evaluated[g].tails.push_back({risks[g],
+                                    canonical::power_of_two(plan.groups[g].scale_exponent),
+                                    {tails.group(g), tails.group(g) + tails.count}});
+  }
+  for (std::size_t g = 0; g < evaluated.size(); ++g) {
+    evaluation.groups[g]->tails = std::move(evaluated[g].tails);
+    evaluation.groups[g]->losses = std::move(evaluated[g].losses);
+  }
 }
 
 /// The tails of a group, null where there is none yet, with its trades; empty where nothing is left
@@ -209,7 +268,7 @@ std::vector<GroupTail> HeldAccount::tails_with(Group* group, Positions legs) con
       group && legs.size() < after.size() &&
       group_scale(before).exponent - group_scale(after).exponent <= shrinkage_max;
   if (is_change) evaluate(*group, true);
-  for (std::size_t time = 0; time < market_.configs.size(); ++time) {
+  for (std::size_t time = 0; time < market_->configs.size(); ++time) {
     if (is_change)
       tails.push_back(
           tail_of(plan_of_change(time, before, after, legs), group->losses[time].data(), nullptr));
@@ -220,7 +279,7 @@ std::vector<GroupTail> HeldAccount::tails_with(Group* group, Positions legs) con
 }
 
 double HeldAccount::base_usd(const GroupRisk& risk) const {
-  const MarginConfig& margin = market_.configs.front().margin;
+  const MarginConfig& margin = market_->configs.front().margin;
   const double charge = margin.multiplier * (risk.expected_shortfall_usd +
                                              margin.sampling_uplift * risk.standard_error_usd);
   return charge > 0 ? charge : 0;
@@ -260,7 +319,7 @@ BaseWhatIf HeldAccount::answer(const std::vector<TradeLeg>& legs) try {
     answer.before_error_usd += tail.risk.standard_error_usd;
     if (std::ranges::find(changed, &group) == changed.end()) add_after(tail);
   }
-  const RiskConfig& risk = market_.configs.front().risk;
+  const RiskConfig& risk = market_->configs.front().risk;
   answer.standard_error_usd =
       difference.standard_error(tail_size(risk.path_count, risk.confidence_level), risk.path_count,
                                 scrambling_count_of(risk));
@@ -280,6 +339,17 @@ std::uint64_t HeldAccount::bytes() const {
     for (const std::vector<float>& losses : group.losses)
       bytes += losses.capacity() * sizeof(float);
   }
+  return bytes;
+}
+
+std::uint64_t HeldAccount::bytes_evaluated() const {
+  const std::uint64_t losses =
+      account_.mode == MarginMode::isolated ? 0 : market_->paths->float_count() * sizeof(float);
+  const std::uint64_t keys = market_->empty_plan().tail.count * sizeof(std::uint64_t);
+  std::uint64_t bytes = positions_.capacity() * sizeof(Position);
+  for (const Group& group : groups_)
+    bytes += group.positions.capacity() * sizeof(HeldPosition) +
+             (losses + keys) * market_->configs.size();
   return bytes;
 }
 

@@ -42,8 +42,9 @@ struct GroupTail {
 
 class HeldAccount {
  public:
-  /// `positions` are the account's, as simulated, ascending by instrument. The market outlives it.
-  HeldAccount(const HeldMarket& market, Account account, std::vector<Position> positions);
+  /// `positions` are the account's, as simulated, ascending by instrument.
+  HeldAccount(std::shared_ptr<const HeldMarket> market, Account account,
+              std::vector<Position> positions);
 
   const std::string& name() const { return account_.name; }
   MarginMode mode() const { return account_.mode; }
@@ -51,6 +52,14 @@ class HeldAccount {
   /// Throws OperatingError for a loss that is not usable.
   BaseWhatIf answer(const std::vector<TradeLeg>& legs);
   std::uint64_t bytes() const;
+  /// What bytes() comes to once every group is evaluated and its losses are kept.
+  std::uint64_t bytes_evaluated() const;
+
+  /// Evaluates accounts of one market before they are asked for, together: every path once, every
+  /// instrument once, the same bits. Throws LossError, and what `progress` throws; then nothing has
+  /// changed.
+  static void evaluate(std::span<const std::unique_ptr<HeldAccount>> accounts,
+                       const Progress& progress);
 
  private:
   struct Group {
@@ -59,6 +68,7 @@ class HeldAccount {
     std::vector<std::vector<float>> losses;  // likewise, of every path; empty: not needed yet
   };
   using Positions = std::span<const HeldPosition>;
+  struct Evaluation;
 
   HeldPosition held(std::uint32_t instrument, Quantity quantity) const;
   std::vector<HeldPosition> after(const std::vector<TradeLeg>& legs) const;
@@ -70,7 +80,7 @@ class HeldAccount {
   Plan plan_of_change(std::size_t time, Positions before, Positions after, Positions legs) const;
   double base_usd(const GroupRisk& risk) const;
 
-  const HeldMarket& market_;
+  std::shared_ptr<const HeldMarket> market_;
   Account account_;
   std::vector<Position> positions_;
   std::vector<Group> groups_;

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
+#include <numeric>
+#include <vector>
 
 #include "cpu_backend.hpp"
 #include "fmt/format.h"
@@ -16,7 +18,11 @@ using core::row_path_count;
 struct HeldPaths::Revaluation {
   core::PlanArrays arrays;
   const float* before;
-  float* losses;
+  std::span<float* const> losses;
+  std::vector<std::uint32_t> groups;  ///< which of the plan's: one per group of the filter
+  const Progress& progress;
+  std::mutex progress_mutex;
+  std::uint64_t paths_done = 0;
 };
 
 void HeldPaths::Free::operator()(double* p) const { std::free(p); }
@@ -61,50 +67,71 @@ void HeldPaths::draw(const Plan& plan, const Progress& progress) {
   });
 }
 
-Tails HeldPaths::tails(const Plan& plan, const float* before, float* losses) const {
-  SHORTFALL_ASSERT(plan.groups.size() == 1 && plan.model.factor_count == factor_count_ &&
-                   plan.path_count == path_count_);
-  const Revaluation revaluation{plan.arrays(), before, losses};
+Tails HeldPaths::tails(const Plan& plan, const float* before, std::span<float* const> losses,
+                       const Progress& progress) const {
+  const auto group_count = static_cast<std::uint32_t>(plan.groups.size());
+  SHORTFALL_ASSERT(plan.model.factor_count == factor_count_ && plan.path_count == path_count_ &&
+                   (losses.empty() || losses.size() == group_count));
+  Revaluation revaluation{plan.arrays(), before, losses, {}, progress, {}};
+  revaluation.groups.resize(group_count);
+  std::iota(revaluation.groups.begin(), revaluation.groups.end(), 0u);
   const std::uint64_t keep = plan.tail.count;
-  TailFilter filter(1, keep, thread_count_ > 1);
-  const auto throw_if_bad = [](const TailFilter& seen) {
-    if (seen.bad_path() != TailFilter::no_path) throw LossError(0, seen.bad_path(), core::none);
-  };
+  TailFilter filter(group_count, keep, thread_count_ > 1);
   for (std::uint64_t done = 0; done < path_count_;) {
     const std::uint64_t next = core::next_pilot(done, path_count_);
-    run(revaluation, filter, done, next);
+    run(revaluation, filter, {done, next});
     done = next;
-    if (done < path_count_) filter.refine(0, core::threshold_rank(keep, done, path_count_));
+    if (done == path_count_) break;
+    for (std::uint32_t g = 0; g < group_count; ++g)
+      filter.refine(g, core::threshold_rank(keep, done, path_count_));
   }
-  throw_if_bad(filter);
-  if (filter.missing(0)) {  // the pilot was not like the rest: once more, below its threshold
-    TailFilter below(1, keep, thread_count_ > 1);
-    below.set_ceiling(0, filter.refined_floor(0));
-    run(revaluation, below, 0, path_count_);
-    throw_if_bad(below);
-    filter.absorb(0, below, 0);
-  }
+  redo_missing(revaluation, filter);
   return {path_count_, keep, filter.take()};
 }
 
-void HeldPaths::run(const Revaluation& revaluation, TailFilter& filter, std::uint64_t begin_path,
-                    std::uint64_t end_path) const {
-  constexpr std::uint64_t batch = 64 * row_path_count;
-  const std::uint64_t batch_count = (end_path - begin_path + batch - 1) / batch;
-  std::atomic<std::uint64_t> next{begin_path};
+/// Groups whose pilot was not like the rest: once more, below its threshold.
+void HeldPaths::redo_missing(Revaluation& revaluation, TailFilter& filter) const {
+  const auto is_complete = [&](std::uint32_t g) { return filter.missing(g) == 0; };
+  std::erase_if(revaluation.groups, is_complete);
+  const auto count = static_cast<std::uint32_t>(revaluation.groups.size());
+  if (count == 0) return;
+  TailFilter below(count, filter.keep_count(), thread_count_ > 1);
+  for (std::uint32_t i = 0; i < count; ++i)
+    below.set_ceiling(i, filter.refined_floor(revaluation.groups[i]));
+  run(revaluation, below, {0, path_count_});
+  for (std::uint32_t i = 0; i < count; ++i) filter.absorb(revaluation.groups[i], below, i);
+}
+
+void HeldPaths::run(Revaluation& revaluation, TailFilter& filter, PathRange paths) const {
+  constexpr std::uint64_t batch = 8 * row_path_count;
+  const std::uint64_t batch_count = (paths.end - paths.begin + batch - 1) / batch;
+  std::atomic<std::uint64_t> next{paths.begin};
+  const auto report = [&](std::uint64_t path_count) {
+    if (!revaluation.progress) return;
+    const std::lock_guard lock(revaluation.progress_mutex);
+    revaluation.paths_done = std::min(revaluation.paths_done + path_count, path_count_);
+    try {
+      revaluation.progress(revaluation.paths_done);
+    } catch (...) {  // the caller wants to stop: nothing more for anyone
+      next = paths.end;
+      throw;
+    }
+  };
   on_threads(static_cast<std::uint32_t>(std::min<std::uint64_t>(thread_count_, batch_count)),
              [&](std::uint32_t) {
                assert_ieee_environment();
                core::PlanArrays sizes = revaluation.arrays;
                ++sizes.instrument_count;  // the row of what was before
                RowBuffers buffers(sizes, 1);
-               for (std::uint64_t first; (first = next.fetch_add(batch)) < end_path;) {
+               for (std::uint64_t first; (first = next.fetch_add(batch)) < paths.end;) {
                  if (filter.bad_path() != TailFilter::no_path) return;
-                 for (std::uint64_t path = first; path < std::min(first + batch, end_path);
-                      path += row_path_count)
+                 const std::uint64_t last = std::min(first + batch, paths.end);
+                 for (std::uint64_t path = first; path < last; path += row_path_count)
                    row(revaluation, buffers, filter, path);
+                 report(last - first);
                }
              });
+  if (filter.bad_path() != TailFilter::no_path) throw LossError(0, filter.bad_path(), core::none);
 }
 
 void HeldPaths::row(const Revaluation& revaluation, RowBuffers& buffers, TailFilter& filter,
@@ -116,15 +143,21 @@ void HeldPaths::row(const Revaluation& revaluation, RowBuffers& buffers, TailFil
   if (revaluation.before)
     std::copy_n(revaluation.before + first_path, row_path_count,
                 buffers.values + std::size_t{arrays.instrument_count} * row_path_count);
-  float* const losses = revaluation.losses ? revaluation.losses + first_path : buffers.losses;
-  std::uint64_t mask =
-      loops_.aggregate(arrays.holdings, arrays.group_begin[1], buffers.values,
-                       filter.threshold(0, static_cast<std::uint32_t>(first_path)), losses);
-  // An infinite gain passes every threshold unseen: where the market is that wild, look at all.
-  if (!is_tame) mask = ~0ull;
   const std::uint64_t left = path_count_ - first_path;
-  if (left < row_path_count) mask &= (1ull << left) - 1;
-  if (mask) filter.offer(0, mask, losses, first_path);
+  const std::uint64_t valid = left < row_path_count ? (1ull << left) - 1 : ~0ull;
+  for (std::uint32_t i = 0; i < revaluation.groups.size(); ++i) {
+    const std::uint32_t g = revaluation.groups[i];
+    float* const losses = revaluation.losses.empty() || !revaluation.losses[g]
+                              ? buffers.losses
+                              : revaluation.losses[g] + first_path;
+    const std::uint64_t begin = arrays.group_begin[g], end = arrays.group_begin[g + 1];
+    std::uint64_t mask =
+        loops_.aggregate(arrays.holdings + begin, end - begin, buffers.values,
+                         filter.threshold(i, static_cast<std::uint32_t>(first_path)), losses);
+    // An infinite gain passes every threshold unseen: where the market is that wild, look at all.
+    if (!is_tame) mask = ~0ull;
+    if (mask &= valid) filter.offer(i, mask, losses, first_path);
+  }
 }
 
 }  // namespace shortfall

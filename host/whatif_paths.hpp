@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <vector>
+#include <span>
 
 #include "cpu_loops.hpp"
 #include "shortfall/backend.hpp"
@@ -21,12 +21,13 @@ class HeldPaths {
   /// not fit in the machine's memory.
   HeldPaths(const Plan& plan, const ComputeConfig& compute, const Progress& progress);
 
-  /// The tail of the one group of a plan with the same factors, exactly that of Backend::simulate.
-  /// A pointer that is not null is to a float per path, rounded up to whole rows:
-  /// - `before` is one more row of values, which the group's last holding refers to;
-  /// - `losses` receives the group's losses.
-  /// Throws LossError for the first loss that is not finite.
-  Tails tails(const Plan& plan, const float* before, float* losses) const;
+  /// The tails of the groups of a plan with the same factors, exactly those of Backend::simulate.
+  /// Pointers that are not null are to a float per path, rounded up to whole rows:
+  /// - `before` is one more row of values, which a group's last holding may refer to;
+  /// - `losses`, empty or one per group, receive the groups' losses.
+  /// Throws LossError for the first loss that is not finite, and what `progress` throws.
+  Tails tails(const Plan& plan, const float* before, std::span<float* const> losses,
+              const Progress& progress = {}) const;
 
   /// Of the arrays above.
   std::size_t float_count() const { return row_count_ * core::row_path_count; }
@@ -37,8 +38,8 @@ class HeldPaths {
 
   std::size_t row_doubles() const { return std::size_t{factor_count_} * core::row_path_count; }
   void draw(const Plan& plan, const Progress& progress);
-  void run(const Revaluation& revaluation, TailFilter& filter, std::uint64_t begin_path,
-           std::uint64_t end_path) const;
+  void run(Revaluation& revaluation, TailFilter& filter, PathRange paths) const;
+  void redo_missing(Revaluation& revaluation, TailFilter& filter) const;
   void row(const Revaluation& revaluation, RowBuffers& buffers, TailFilter& filter,
            std::uint64_t first_path) const;
 

@@ -296,11 +296,41 @@ TEST(WhatIf, HeldPathsHaveTheTailsOfTheBackend) {
         return keys;
       };
       const auto want = make_backend(demo.config().compute)->simulate(plan, {0, path_count}, {});
-      EXPECT_EQ(sorted(paths.tails(plan, nullptr, losses.data()).keys), sorted(want.keys));
+      float* const row[] = {losses.data()};
+      EXPECT_EQ(sorted(paths.tails(plan, nullptr, row).keys), sorted(want.keys));
       const PathTrace trace = trace_paths(plan, 0, static_cast<std::uint32_t>(path_count));
       losses.resize(path_count);
       EXPECT_EQ(losses, trace.losses);
     }
+}
+
+TEST(WhatIf, HeldPathsRevalueManyGroupsAtOnce) {
+  constexpr std::uint64_t path_count = 20'000;
+  for (const std::uint32_t threads : {1u, 3u}) {
+    Demo demo(cases[0], path_count);
+    demo.config().compute.thread_count = threads;
+    const Plan plan = build_plan(demo.config(), load_inputs(demo.config()));
+    ASSERT_GT(plan.groups.size(), 100u);
+    const HeldPaths paths(plan, demo.config().compute, {});
+    Tails want = make_backend(demo.config().compute)->simulate(plan, {0, path_count}, {});
+    std::vector<std::uint64_t> done;
+    Tails got = paths.tails(plan, nullptr, {}, [&](std::uint64_t p) { done.push_back(p); });
+    EXPECT_EQ(done.back(), path_count);
+    EXPECT_TRUE(std::ranges::is_sorted(done));
+    const auto sort_groups = [](Tails& tails) {
+      for (auto g = tails.keys.begin(); g != tails.keys.end(); g += std::ptrdiff_t(tails.count))
+        std::sort(g, g + std::ptrdiff_t(tails.count));
+    };
+    sort_groups(want);
+    sort_groups(got);
+    EXPECT_EQ(got.keys, want.keys);
+    int calls = 0;
+    const Progress stop = [&](std::uint64_t) {
+      if (++calls == 3) throw std::runtime_error("stop");
+    };
+    EXPECT_THROW(paths.tails(plan, nullptr, {}, stop), std::runtime_error);
+    EXPECT_EQ(calls, 3);
+  }
 }
 
 TEST(WhatIf, HeldPathsFindATailThatThePilotsMiss) {
@@ -317,7 +347,8 @@ TEST(WhatIf, HeldPathsFindATailThatThePilotsMiss) {
   std::vector<float> before(paths.float_count());
   for (std::size_t p = 0; p < before.size(); ++p) before[p] = 1.0f / static_cast<float>(p + 1);
   std::vector<float> losses(paths.float_count());
-  std::vector<std::uint64_t> keys = paths.tails(plan, before.data(), losses.data()).keys;
+  float* const rows[] = {losses.data()};
+  std::vector<std::uint64_t> keys = paths.tails(plan, before.data(), rows).keys;
   EXPECT_EQ(losses, before);
   std::ranges::sort(keys, std::greater<>());
   ASSERT_EQ(keys.size(), 201u);
@@ -376,6 +407,80 @@ TEST(WhatIf, ASessionFollowsItsBook) {
   inputs.book.accounts.push_back({"new", MarginMode::portfolio});
   session.replace(config, inputs);
   EXPECT_EQ(session.base({"new", {{"BTC-PERPETUAL", contracts(1)}}}).before_usd, 0);
+}
+
+void expect_same_answer(const BaseWhatIf& got, const BaseWhatIf& want, const std::string& what) {
+  EXPECT_EQ(got.before_usd, want.before_usd) << what;
+  EXPECT_EQ(got.after_usd, want.after_usd) << what;
+  EXPECT_EQ(got.before_shortfall_usd, want.before_shortfall_usd) << what;
+  EXPECT_EQ(got.after_shortfall_usd, want.after_shortfall_usd) << what;
+  EXPECT_EQ(got.before_value_at_risk_usd, want.before_value_at_risk_usd) << what;
+  EXPECT_EQ(got.after_error_usd, want.after_error_usd) << what;
+  EXPECT_EQ(got.standard_error_usd, want.standard_error_usd) << what;
+}
+
+/// Accounts that are held before they are asked for answer with the same bits.
+TEST_P(WhatIfCase, AccountsHeldInAdvanceAnswerTheSame) {
+  Demo demo(GetParam(), 5000);
+  const RunInputs inputs = load_inputs(demo.config());
+  WhatIfSession held(demo.config()), plain(demo.config());
+  const std::uint64_t before = held.bytes();
+  held.hold_accounts();
+  const std::uint64_t after = held.bytes();
+  EXPECT_GT(after, before + 50 * 5000 * sizeof(float));
+  held.hold_accounts();  // nothing is left to hold
+  EXPECT_EQ(held.bytes(), after);
+  for (const WhatIfQuery& query : random_queries(inputs, 4))
+    expect_same_answer(held.base(query), plain.base(query), query.account);
+}
+
+TEST(WhatIf, WhatIsHeldHasABound) {
+  // 8 MB per account in portfolio mode: there is room for 32.
+  Demo demo(cases[0], 2'000'000);
+  WhatIfSession session(demo.config());
+  const std::uint64_t before = session.bytes();
+  session.hold_accounts();
+  const std::uint64_t held = session.bytes() - before;
+  EXPECT_LE(held, WhatIfSession::bytes_held_max + 1'000'000);   // and the inputs as simulated
+  EXPECT_GT(held, WhatIfSession::bytes_held_max - 40'000'000);  // the next is in cross mode
+  const RunInputs inputs = load_inputs(demo.config());
+  for (std::uint32_t a = 60; a < 100; ++a)
+    session.base({inputs.book.accounts[a].name, {{"BTC-PERPETUAL", contracts(1)}}});
+  EXPECT_LE(session.bytes() - before, WhatIfSession::bytes_held_max + 1'000'000);
+}
+
+/// What work in between does to a session that is holding accounts.
+TEST(WhatIf, HoldingAccountsGivesWay) {
+  Demo demo(cases[0], 5000);
+  const RunConfig config = demo.config();
+  const RunInputs inputs = load_inputs(config);
+  const WhatIfQuery query{"market-maker-01", {{"BTC-PERPETUAL", contracts(5)}}};
+  WhatIfSession session(config, inputs);
+  const std::uint64_t before = session.bytes();
+  EXPECT_THROW(session.hold_accounts([](std::uint64_t) { throw std::runtime_error("stop"); }),
+               std::runtime_error);
+  EXPECT_LT(session.bytes(), before + 2'000'000);  // the inputs as simulated, no account
+
+  RunInputs traded = inputs, marked = inputs;
+  for (Position& p : traded.book.positions)
+    if (traded.book.accounts[p.account].name == "market-maker-01")
+      p.quantity = Quantity::from_units(2 * p.quantity.units());
+  for (Underlying& underlying : marked.book.underlyings) underlying.spot_usd *= 1.01;
+  for (Instrument& instrument : marked.book.instruments) instrument.mark_price *= 1.01;
+  for (const RunInputs* other : {&traded, &marked}) {
+    WhatIfSession anew(config, *other);
+    bool has_changed = false;
+    session.replace(config, inputs);
+    session.hold_accounts([&](std::uint64_t) {
+      if (std::exchange(has_changed, true)) return;
+      session.base(query);
+      session.replace(config, *other);
+    });
+    EXPECT_TRUE(has_changed);
+    for (const WhatIfQuery& asked : random_queries(*other, 5))
+      expect_same_answer(session.base(asked), anew.base(asked), asked.account);
+    expect_same_answer(session.base(query), anew.base(query), query.account);
+  }
 }
 
 TEST(WhatIf, TheStandardErrorIsTheSpreadOverSeeds) {

@@ -144,7 +144,7 @@ AccountsQuery parse_accounts_query(std::string_view text) {
 InstrumentsQuery parse_instruments_query(std::string_view text) {
   Parameters parameters(text);
   InstrumentsQuery query;
-  query.limit = parameters.take_number("limit", query.limit, 1, 1000);
+  query.limit = parameters.take_number("limit", query.limit, 1, 10000);
   query.search = parameters.take_search();
   parameters.finish();
   return query;

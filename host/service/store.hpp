@@ -87,11 +87,6 @@ struct MarginRow {
   std::string account, csv_row;
 };
 
-struct CurrentMargin {
-  std::uint64_t run = 0;
-  MarginRow row;
-};
-
 /// What an append of position changes came to.
 struct Accepted {
   std::uint64_t sequence = 0;
@@ -154,8 +149,6 @@ class StateStore {
   /// Newest first.
   std::vector<StoredRun> runs(std::size_t count_max) const;
   std::vector<MarginRow> margins(std::uint64_t run) const;
-  /// Of the latest run that covers the account.
-  std::vector<CurrentMargin> current_margins() const;
 
   /// Reads everything: the database is sound, inputs have their hashes, and what is kept as current
   /// is what the log adds up to. Throws StoreError (corrupt) that says what is not.

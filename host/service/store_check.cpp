@@ -32,9 +32,6 @@ const Expectation expectations[] = {
      difference("SELECT kind, name, value, max(sequence) FROM marks WHERE NOT is_carried "
                 "GROUP BY kind, name",
                 "SELECT kind, name, value, sequence FROM current_marks")},
-    {"current_margins is not that of the latest runs",
-     difference("SELECT account, max(run), ordinal FROM margins GROUP BY account",
-                "SELECT account, run, ordinal FROM current_margins")},
 };
 
 bool is_same(const NetPosition& a, const NetPosition& b) {

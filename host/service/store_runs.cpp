@@ -51,14 +51,8 @@ std::uint64_t StateStore::append_run(const RunEntry& entry, std::span<const Marg
   std::size_t ordinal = 0;
   for (const MarginRow& margin : margins) {
     const std::int64_t account = intern(margin.account, "margins of a run");
-    database_->run("INSERT INTO margins VALUES (?, ?, ?, ?)", sequence, ordinal, account,
+    database_->run("INSERT INTO margins VALUES (?, ?, ?, ?)", sequence, ordinal++, account,
                    margin.csv_row);
-    Query current = database_->query(
-        "INSERT INTO current_margins VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
-        "run = excluded.run, ordinal = excluded.ordinal WHERE run < excluded.run RETURNING 1",
-        account, sequence, ordinal++);
-    SHORTFALL_ASSERT(current.next());  // an account has one margin
-    current.next();
   }
   transaction.commit();
   return sequence;
@@ -93,17 +87,6 @@ std::vector<MarginRow> StateStore::margins(std::uint64_t run) const {
       "WHERE run = ? ORDER BY ordinal",
       run);
   while (row.next()) margins.push_back({std::string(row.text(0)), std::string(row.text(1))});
-  return margins;
-}
-
-std::vector<CurrentMargin> StateStore::current_margins() const {
-  std::vector<CurrentMargin> margins;
-  Query row = database_->query(
-      "SELECT run, names.name, csv_row FROM current_margins JOIN margins USING (run, ordinal) "
-      "JOIN names ON names.id = current_margins.account ORDER BY 2");
-  while (row.next())
-    margins.push_back(
-        {row.unsigned_integer(0), {std::string(row.text(1)), std::string(row.text(2))}});
   return margins;
 }
 

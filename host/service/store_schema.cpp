@@ -83,10 +83,6 @@ CREATE TABLE margins (
   account INTEGER NOT NULL REFERENCES names,
   csv_row TEXT NOT NULL,
   PRIMARY KEY (run, ordinal)) STRICT, WITHOUT ROWID;
-CREATE TABLE current_margins (
-  account INTEGER PRIMARY KEY REFERENCES names,
-  run INTEGER NOT NULL,
-  ordinal INTEGER NOT NULL) STRICT;
 )sql";
 
 constexpr const char* append_only_tables[] = {
@@ -165,8 +161,8 @@ void check_origin(Database& database) {
 
 /// About 0.2 s: a ledger grows by gigabytes, and starting may not take longer with it.
 constexpr std::uintmax_t whole_check_bytes_max = std::uintmax_t{64} << 20;
-constexpr const char* tables_that_starting_reads[] = {
-    "names", "inputs", "input_files", "current_marks", "current_positions", "current_margins"};
+constexpr const char* tables_that_starting_reads[] = {"names", "inputs", "input_files",
+                                                      "current_marks", "current_positions"};
 
 /// Of a larger file, the rest is left to StateStore::check_all and to whoever reads it.
 void check_structure(Database& database) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "api_json.hpp"
@@ -24,7 +25,15 @@ Clock::duration duration_of(double seconds) {
 
 /// Partial runs are due so soon after the first change that they answer.
 constexpr auto refresh_deadline = std::chrono::milliseconds(500);
-constexpr std::size_t runs_kept = 1000;
+/// Changes that come faster share a partial run, and an entry of the ledger.
+constexpr auto refresh_interval = std::chrono::milliseconds(50);
+constexpr auto hold_deadline = std::chrono::seconds(1);
+constexpr std::size_t runs_kept = 1000, backend_failures_kept = 20;
+
+/// By what they know. Snapshots are taken one after another: neither number is ever the smaller.
+bool is_before(const Source& a, const Source& b) {
+  return a.market_sequence < b.market_sequence || a.position_sequence < b.position_sequence;
+}
 
 bool has_status(const RunConfig& config) { return config.margin.collateral.has_value(); }
 
@@ -44,17 +53,22 @@ Venue::Venue(const RunConfig& config, const std::filesystem::path& state,
       start_ms_(wall_clock_ms()),
       store_(StateStore::open(state)) {
   require_number_of_paths(config_);
-  for (std::optional<RunBackends>& backends : backends_) backends.emplace(config_.compute);
+  for (std::optional<RunBackends>& backends : backends_)
+    backends.emplace(options_.make_backends ? options_.make_backends()
+                                            : RunBackends(config_.compute));
   load();
-  request_run({});
-  periodic_ = std::jthread([this](const std::stop_token& stop) { repeat_full_runs(stop); });
+  {
+    const std::lock_guard lock(state_mutex_);
+    request_full_run();
+  }
+  cadence_ = std::jthread([this](const std::stop_token& stop) { keep_cadence(stop); });
 }
 
 Venue::~Venue() {
   events_.close();
-  periodic_.request_stop();
-  if (periodic_.joinable()) periodic_.join();
-  scheduler_.reset();  // cancels, while everything it uses is there
+  cadence_.request_stop();
+  if (cadence_.joinable()) cadence_.join();
+  scheduler_.close();  // while everything that jobs use is there
 }
 
 bool Venue::is_ready() const {
@@ -81,7 +95,6 @@ Venue::MarketAccepted Venue::update_market(const MarketUpdate& update) {
     const std::vector<bool> holders = book_->holders_of(moved.underlyings);
     for (std::uint32_t a = 0; a < holders.size(); ++a)
       if (holders[a]) mark_stale(a);
-    request_refresh();
   }
   events_.add("market", market_event(accepted));
   return accepted;
@@ -100,40 +113,39 @@ Accepted Venue::change_positions(std::string_view client_id,
   position_sequence_ = accepted.sequence;
   ++counts_.position_batches;
   for (const std::uint32_t account : touched) mark_stale(account);
-  request_refresh();
   return accepted;
 }
 
 void Venue::mark_stale(std::uint32_t account) {
   if (!accounts_[account].stale_since) accounts_[account].stale_since = Clock::now();
+  wants_refresh_ = true;
+  cadence_changed_.notify_all();
+}
+
+bool Venue::is_near_call(const AccountState& account) const {
+  return account.margin && has_status(config_) &&
+         (account.margin->status != AccountStatus::ok ||
+          account.margin->margin_ratio >= options_.near_call_ratio);
 }
 
 /// Two jobs at most wait: one for the accounts near a call, one for the rest. Each takes what is
 /// stale when it begins.
-void Venue::request_refresh() {
-  const auto is_near = [this](const AccountState& account) {
-    return account.margin && has_status(config_) &&
-           (account.margin->status != AccountStatus::ok ||
-            account.margin->margin_ratio >= options_.near_call_ratio);
-  };
+void Venue::submit_refresh() {
   for (const JobClass job_class : {JobClass::near_call, JobClass::full}) {
     bool& is_waiting = has_refresh_[static_cast<std::size_t>(job_class)];
     const bool wants_near = job_class == JobClass::near_call;
-    const auto is_wanted = [is_near, wants_near](const AccountState& account) {
-      return account.stale_since && (!wants_near || is_near(account));
+    const auto is_its_own = [this, wants_near](const AccountState& account) {
+      return account.stale_since && is_near_call(account) == wants_near;
     };
-    if (is_waiting || std::ranges::none_of(accounts_, is_wanted)) continue;
-    if (!wants_near && std::ranges::all_of(accounts_, [&](const AccountState& account) {
-          return !account.stale_since || is_near(account);
-        }))
-      continue;
+    if (is_waiting || std::ranges::none_of(accounts_, is_its_own)) continue;
     is_waiting = true;
     submit_run(new_run(RunKind::partial), job_class, Clock::now() + refresh_deadline,
-               [this, &is_waiting, is_wanted] {
+               [this, &is_waiting, wants_near] {
                  is_waiting = false;
                  std::vector<std::uint32_t> stale;
                  for (std::uint32_t a = 0; a < accounts_.size(); ++a)
-                   if (is_wanted(accounts_[a])) stale.push_back(a);
+                   if (accounts_[a].stale_since && (!wants_near || is_near_call(accounts_[a])))
+                     stale.push_back(a);
                  return snapshot_of(std::move(stale));
                });
   }
@@ -174,7 +186,7 @@ std::shared_ptr<Venue::RunState> Venue::new_run(RunKind kind) {
 /// `take` is called with the state locked, when the job begins.
 void Venue::submit_run(const std::shared_ptr<RunState>& run, JobClass job_class,
                        Clock::time_point deadline, std::function<Snapshot()> take) {
-  run->job = scheduler_->submit(job_class, deadline, [=, this](const Checkpoint& checkpoint) {
+  run->job = scheduler_.submit(job_class, deadline, [=, this](const Checkpoint& checkpoint) {
     const Snapshot snapshot = begin(*run, take);
     evaluate(*run, snapshot, job_class, checkpoint);
   });
@@ -205,28 +217,48 @@ void Venue::evaluate(RunState& run, const Snapshot& snapshot, JobClass job_class
     run.paths_done = paths_done;
     checkpoint();
   };
+  RunBackends& backends = *backends_[static_cast<std::size_t>(job_class)];
+  std::vector<std::string> warnings;
+  const auto keep_warnings = [&] {
+    for (const std::string& failure : backends.take_failures()) lose_backend(failure);
+    const std::lock_guard lock(state_mutex_);
+    run.view.warnings = warnings;
+  };
   try {
-    std::vector<std::string> warnings;
-    MarginRun margin_run(snapshot.config, *backends_[static_cast<std::size_t>(job_class)], progress,
-                         warnings);
+    MarginRun margin_run(snapshot.config, backends, progress, warnings);
     BaseRun base = margin_run.plan(snapshot.inputs);
     {
       const std::lock_guard lock(state_mutex_);
       run.view.entry.plan_hash = base.revaluations.front().plan.hash;
     }
+    checkpoint();
     margin_run.simulate(base);
+    checkpoint();
     {
       const std::lock_guard lock(state_mutex_);
       backend_ = base.shares.front().backend;
     }
-    publish(run, snapshot, margin_run.margins(base));
+    std::vector<AccountMargin> margins = margin_run.margins(base);
+    keep_warnings();
+    checkpoint();
+    publish(run, snapshot, std::move(margins));
   } catch (const JobCancelled&) {
+    keep_warnings();
     end_without_margins(run, snapshot, RunStatus::cancelled, "cancelled");
     throw;
   } catch (const std::exception& error) {
+    keep_warnings();
+    if (dynamic_cast<const DeviceError*>(&error)) lose_backend(error.what());
     end_without_margins(run, snapshot, RunStatus::failed, error.what());
     throw;
   }
+}
+
+void Venue::lose_backend(const std::string& failure) {
+  const std::lock_guard lock(state_mutex_);
+  ++counts_.backend_errors;
+  backend_failures_.push_back(failure);
+  while (backend_failures_.size() > backend_failures_kept) backend_failures_.pop_front();
 }
 
 void Venue::publish(RunState& run, const Snapshot& snapshot, std::vector<AccountMargin> margins) {
@@ -256,8 +288,8 @@ void Venue::publish(RunState& run, const Snapshot& snapshot, std::vector<Account
                         entry.as_of};
     for (std::size_t i = 0; i < margins.size(); ++i) {
       AccountState& account = accounts_[snapshot.accounts[i]];
-      // A later snapshot may have been published first.
-      if (account.margin && account.source.run_sequence > sequence) continue;
+      // A later snapshot may have been published first, by a job inside this one.
+      if (account.margin && is_before(source, account.source)) continue;
       std::optional<AccountStatus> before;
       if (account.margin) before = account.margin->status;
       const bool is_same = account.margin && account.margin->margin_usd == margins[i].margin_usd &&
@@ -268,8 +300,24 @@ void Venue::publish(RunState& run, const Snapshot& snapshot, std::vector<Account
         changed.emplace_back(view_of(snapshot.accounts[i]), before);
     }
     view = view_of(run);
+    hold_accounts_later();
   }
   tell(changed, view);
+}
+
+/// Once margins are fresh, so that the first what-if of a large account need not revalue it.
+void Venue::hold_accounts_later() {
+  if (config_.margin.has_components() || std::exchange(will_hold_accounts_, true)) return;
+  const auto hold = [this](const Checkpoint& checkpoint) {
+    WhatIfSession& session = renew_session([this] { will_hold_accounts_ = false; });
+    const std::uint64_t market = session_market_;
+    session.hold_accounts([&](std::uint64_t) {
+      checkpoint();
+      const std::lock_guard lock(state_mutex_);
+      if (market_sequence_ != market) throw JobCancelled();  // for margins to be fresh sooner
+    });
+  };
+  scheduler_.submit(JobClass::full, Clock::now() + hold_deadline, hold);
 }
 
 /// Events of a run: margins by hundreds, then calls and recoveries, then the run itself.
@@ -339,6 +387,7 @@ void Venue::end_without_margins(RunState& run, const Snapshot& snapshot, RunStat
 
 RunView Venue::request_run(std::span<const std::string> names) {
   const std::lock_guard lock(state_mutex_);
+  if (names.empty()) return view_of(*request_full_run());
   std::vector<std::uint32_t> accounts;
   Problems problems;
   for (const std::string& name : names) {
@@ -350,32 +399,50 @@ RunView Venue::request_run(std::span<const std::string> names) {
   problems.throw_if_any();
   std::ranges::sort(accounts);
   accounts.erase(std::unique(accounts.begin(), accounts.end()), accounts.end());
-  const bool is_full = names.empty();
-  const auto run = new_run(is_full ? RunKind::full : RunKind::partial);
+  const auto run = new_run(RunKind::partial);
   submit_run(run, JobClass::full, Clock::now() + duration_of(options_.full_run_seconds),
-             [this, is_full, accounts] {
-               std::vector<std::uint32_t> taken = accounts;
-               if (is_full)
-                 for (std::uint32_t a = 0; a < accounts_.size(); ++a) taken.push_back(a);
-               return snapshot_of(std::move(taken));
-             });
+             [this, accounts] { return snapshot_of(accounts); });
   return view_of(*run);
 }
 
-void Venue::repeat_full_runs(const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any wake;
-  std::unique_lock lock(mutex);
+/// A new one, but where one waits, which will take what is new as well.
+std::shared_ptr<Venue::RunState> Venue::request_full_run() {
+  const auto waits = [](const auto& run) {
+    return run->view.entry.kind == RunKind::full && run->view.status == RunStatus::queued;
+  };
+  if (const auto at = std::ranges::find_if(runs_, waits); at != runs_.end()) return *at;
+  const auto run = new_run(RunKind::full);
+  submit_run(run, JobClass::full, Clock::now() + duration_of(options_.full_run_seconds), [this] {
+    std::vector<std::uint32_t> all(accounts_.size());
+    std::iota(all.begin(), all.end(), 0u);
+    return snapshot_of(std::move(all));
+  });
+  return run;
+}
+
+/// Full runs by the clock, partial runs when something changed, but not one per change.
+void Venue::keep_cadence(const std::stop_token& stop) {
+  std::unique_lock lock(state_mutex_);
+  const Clock::duration period = duration_of(options_.full_run_seconds);
+  Clock::time_point next_full = Clock::now() + period, next_refresh = Clock::now();
   while (!stop.stop_requested()) {
-    wake.wait_for(lock, stop, duration_of(options_.full_run_seconds), [] { return false; });
-    if (stop.stop_requested()) return;
-    // One that waits, or that is under way, is enough.
-    const std::vector<RunView> recent = runs(runs_kept);
-    const bool is_pending = std::ranges::any_of(recent, [](const RunView& run) {
-      return run.entry.kind == RunKind::full &&
-             (run.status == RunStatus::queued || run.status == RunStatus::running);
-    });
-    if (!is_pending) request_run({});
+    const Clock::time_point now = Clock::now();
+    if (now >= next_full) {
+      const bool is_running = std::ranges::any_of(runs_, [](const auto& run) {
+        return run->view.entry.kind == RunKind::full && run->view.status == RunStatus::running;
+      });
+      if (!is_running) request_full_run();
+      next_full = now + period;
+    }
+    if (wants_refresh_ && now >= next_refresh) {
+      wants_refresh_ = false;
+      submit_refresh();
+      next_refresh = now + refresh_interval;
+    }
+    const bool is_wanted = wants_refresh_;
+    cadence_changed_.wait_until(lock, stop,
+                                is_wanted ? std::min(next_full, next_refresh) : next_full,
+                                [&] { return wants_refresh_ != is_wanted; });
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <filesystem>
@@ -101,6 +102,7 @@ struct RunView {
   double seconds = 0;
   std::int64_t requested_at_ms = 0;
   std::vector<InputHash> input_hashes;
+  std::vector<std::string> warnings;  ///< as in run.json: of the model, and of devices that failed
 };
 
 struct EngineView {
@@ -115,6 +117,7 @@ struct EngineView {
   std::optional<RunView> last_full_run;
   double stalest_seconds = 0;
   std::size_t stale_account_count = 0;
+  std::vector<std::string> backend_failures;  ///< the last, and why
   double uptime_seconds = 0;
 };
 
@@ -128,6 +131,8 @@ struct VenueOptions {
   double full_run_seconds = 60;    ///< between periodic full runs
   double near_call_ratio = 0.8;    ///< margin ratio from which an account is revalued first
   bool adopts_new_inputs = false;  ///< files that differ from the stored ones become the inputs
+  /// Once per class of jobs; empty: those that the configuration asks for.
+  std::function<RunBackends()> make_backends;
 };
 
 /// For any number of threads. Methods throw InputError for what a request has wrong (422), Conflict
@@ -163,7 +168,8 @@ class Venue {
   std::vector<Instrument> instruments() const;
   std::vector<std::string> underlyings() const;
 
-  /// All accounts where none is named. Throws InputError for a name that is none.
+  /// All accounts where none is named; then a full run that waits already is the answer. Throws
+  /// InputError for a name that is none.
   RunView request_run(std::span<const std::string> accounts);
   std::vector<RunView> runs(std::size_t count_max) const;
   std::optional<RunView> run(const std::string& id) const;
@@ -181,7 +187,9 @@ class Venue {
 
   void load();
   void mark_stale(std::uint32_t account);
-  void request_refresh();
+  bool is_near_call(const AccountState& account) const;
+  void submit_refresh();
+  std::shared_ptr<RunState> request_full_run();
   Snapshot snapshot_of(std::vector<std::uint32_t> accounts);
   std::shared_ptr<RunState> new_run(RunKind kind);
   void submit_run(const std::shared_ptr<RunState>& run, JobClass job_class,
@@ -189,12 +197,15 @@ class Venue {
   Snapshot begin(RunState& run, const std::function<Snapshot()>& take);
   void evaluate(RunState& run, const Snapshot& snapshot, JobClass job_class,
                 const Checkpoint& checkpoint);
+  void lose_backend(const std::string& failure);
   void publish(RunState& run, const Snapshot& snapshot, std::vector<AccountMargin> margins);
   void tell(const StatusChanges& changed, const RunView& run);
   void end_run(RunState& run, RunStatus status, const std::string& error);
   void end_without_margins(RunState& run, const Snapshot& snapshot, RunStatus status,
                            const std::string& why);
-  void repeat_full_runs(const std::stop_token& stop);
+  void keep_cadence(const std::stop_token& stop);
+  void hold_accounts_later();
+  WhatIfSession& renew_session(const std::function<void()>& with_state_locked);
   AccountView view_of(std::uint32_t account) const;
   RunView view_of(const RunState& run) const;
   /// Runs work in a class that waits for nothing but units of others.
@@ -217,10 +228,13 @@ class Venue {
   std::deque<std::shared_ptr<RunState>> runs_;  ///< newest last
   std::string last_full_run_;
   std::uint64_t run_count_ = 0;
+  bool wants_refresh_ = false;  ///< something changed since the last was submitted
   bool has_refresh_[job_class_count] = {};
+  bool will_hold_accounts_ = false;
   VenueCounts counts_;
   double paths_per_second_ = 0;
   BackendDescription backend_;
+  std::deque<std::string> backend_failures_;
 
   EventLog events_;
   /// A job inside another of a less urgent class has backends of its own.
@@ -228,8 +242,9 @@ class Venue {
   std::unique_ptr<WhatIfSession> session_;  ///< for jobs of its class, one at a time
   std::uint64_t session_market_ = 0, session_positions_ = 0;
 
-  std::unique_ptr<JobScheduler> scheduler_ = std::make_unique<JobScheduler>();
-  std::jthread periodic_;
+  JobScheduler scheduler_;
+  std::condition_variable_any cadence_changed_;
+  std::jthread cadence_;
 };
 
 }  // namespace shortfall::service

@@ -220,9 +220,10 @@ EngineView Venue::engine() const {
   view.market_sequence = market_sequence_;
   view.position_sequence = position_sequence_;
   view.run_sequence = run_sequence_;
-  view.queued = scheduler_->queued();
+  view.queued = scheduler_.queued();
   view.paths_per_second = paths_per_second_;
   view.backend = backend_;
+  view.backend_failures.assign(backend_failures_.begin(), backend_failures_.end());
   for (const auto& run : runs_) {
     if (run->view.status == RunStatus::running) view.running.push_back(view_of(*run));
     if (run->view.id == last_full_run_) view.last_full_run = view_of(*run);
@@ -244,7 +245,7 @@ VenueCounts Venue::counts() const {
 }
 
 void Venue::at_once(const Work& work) {
-  scheduler_->submit(JobClass::what_if, Clock::now(), work)->wait();
+  scheduler_.submit(JobClass::what_if, Clock::now(), work)->wait();
 }
 
 std::optional<AccountDetail> Venue::account(const std::string& name) {
@@ -285,34 +286,45 @@ std::optional<AccountDetail> Venue::account(const std::string& name) {
   return detail;
 }
 
+/// The session on the book as it now is. For jobs, which run one at a time.
+WhatIfSession& Venue::renew_session(const std::function<void()>& with_state_locked) {
+  RunConfig config;
+  RunInputs inputs;
+  bool is_current = false;
+  {
+    const std::lock_guard lock(state_mutex_);
+    with_state_locked();
+    is_current =
+        session_ && session_market_ == market_sequence_ && session_positions_ == position_sequence_;
+    if (!is_current) {
+      config = book_->config();
+      inputs = book_->inputs();
+    }
+    session_market_ = market_sequence_;
+    session_positions_ = position_sequence_;
+  }
+  if (!session_)
+    session_ = std::make_unique<WhatIfSession>(config, std::move(inputs));
+  else if (!is_current)
+    session_->replace(config, std::move(inputs));
+  return *session_;
+}
+
 WhatIfView Venue::what_if(const WhatIfQuery& query, bool is_exact) {
   WhatIfView view;
   view.is_exact = is_exact || config_.margin.has_components();
   AccountMargin before, after;  // what is held, for answers that have margins alone
   at_once([&](const Checkpoint&) {
-    RunConfig config;
-    RunInputs inputs;
-    {
-      const std::lock_guard lock(state_mutex_);
-      config = book_->config();
+    WhatIfSession& session = renew_session([&] {
       const Book& book = book_->inputs().book;
       const std::optional<std::uint32_t> account = book_->find_account(query.account);
       add_holdings(book, account, {}, before);
       add_holdings(book, account, query.trades, after);
       view.market_sequence = market_sequence_;
       view.position_sequence = position_sequence_;
-      const bool is_current = session_ && session_market_ == market_sequence_ &&
-                              session_positions_ == position_sequence_;
-      if (!is_current) inputs = book_->inputs();
-      session_market_ = market_sequence_;
-      session_positions_ = position_sequence_;
-    }
-    view.as_of = config.as_of;
-    if (!session_)
-      session_ = std::make_unique<WhatIfSession>(config, std::move(inputs));
-    else if (!inputs.book.instruments.empty())
-      session_->replace(config, std::move(inputs));
-    view.answer = view.is_exact ? session_->all(query) : base_answer(*session_, query);
+      view.as_of = book_->config().as_of;
+    });
+    view.answer = view.is_exact ? session.all(query) : base_answer(session, query);
   });
   if (!view.is_exact) {
     for (auto [margin, held] :

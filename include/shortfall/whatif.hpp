@@ -73,10 +73,19 @@ class WhatIfSession {
   /// From the moves that are held, on compute.threads threads of the CPU: within 1e-6 of the gross
   /// notional, before or after, whichever is larger, of a run that includes the trades. The first
   /// query of an account takes as long as its positions need, and in cross mode so does the first
-  /// trade in an underlying; then a leg is one revaluation per path. The last four accounts are
-  /// kept: per margin group its tail, and 4 bytes per path of a portfolio or of an underlying that
-  /// was traded. Throws InputError like what_if, OperatingError for a loss that is not usable.
+  /// trade in an underlying; then a leg is one revaluation per path. Accounts are kept, up to
+  /// bytes_held_max the last that were asked for: per margin group its tail, and 4 bytes per path
+  /// of a portfolio or of an underlying that was traded. Throws InputError like what_if,
+  /// OperatingError for a loss that is not usable.
   BaseWhatIf base(const WhatIfQuery& query);
+  static constexpr std::uint64_t bytes_held_max = std::uint64_t{256} << 20;
+
+  /// Spares accounts that are not held their first query: the largest first, as many as fit,
+  /// revalued together in one pass over the paths. `progress` is called with the paths done, as
+  /// often as work can wait; it may ask the session, and may call `replace`, after which what no
+  /// longer holds is dropped. Accounts whose losses are not usable are left to their query. Throws
+  /// what `progress` throws; then nothing has changed.
+  void hold_accounts(const Progress& progress = {});
   /// what_if on the loaded book: simulated anew.
   WhatIf all(const WhatIfQuery& query);
 

@@ -1,13 +1,18 @@
 """The real service under load, and killed under load: nothing lost, nothing doubled.
 
-usage: load_test.py PROGRAM CONFIG (load | kill) [--share S] [--paths N]
+usage: load_test.py PROGRAM CONFIG (load | kill | million | speed) [--share S] [--paths N] [--core C]
 
 load: 200 position changes and 20 what-ifs per second for 60 s (times S) on loopback, while full
 runs go on; prints latencies. kill: the process is killed at random moments under such changes, 50
-times (times S, at least 3), started again on the same state, and asked what it has.
+times (times S, at least 3), started again on the same state, and asked what it has. million: a
+million position changes (times S), 500 to a request; the memory of the process stays flat. speed:
+how soon it is ready, how soon every margin knows new marks of every instrument, and what-ifs of one
+leg, every time of another account, during full runs.
+With --core the service runs on that core alone, and this program on the others.
 """
 
 import argparse
+import atexit
 import http.client
 import json
 import os
@@ -22,11 +27,14 @@ import time
 
 
 class Service:
-    def __init__(self, program, config, state, paths):
+    def __init__(self, arguments, state, full_run_seconds=1):
+        pinned = [] if arguments.core is None else ["taskset", "-c", str(arguments.core)]
         self.process = subprocess.Popen(
-            [program, "serve", config, "--state", state, "--listen", "127.0.0.1:0",
-             "--full-run-seconds", "1", "--paths", str(paths)],
+            [*pinned, arguments.program, "serve", arguments.config, "--state", state,
+             "--listen", "127.0.0.1:0", "--full-run-seconds", str(full_run_seconds),
+             "--paths", str(arguments.paths)],
             stdout=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)  # where a check fails
         line = self.process.stdout.readline()
         if "http://" not in line:
             sys.exit(f"the service did not start: {line!r}")
@@ -38,6 +46,10 @@ class Service:
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+    def resident_bytes(self):
+        pages = pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self):
         """Seconds that it took."""
@@ -143,7 +155,7 @@ def paced(rate, seconds, work, latencies, failures):
 def load(arguments, state):
     seconds = 60 * arguments.share
     start = time.monotonic()
-    service = Service(arguments.program, arguments.config, state, arguments.paths)
+    service = Service(arguments, state)
     client = service.client()
     wait_until_ready(client)
     ready = time.monotonic() - start
@@ -189,7 +201,7 @@ def load(arguments, state):
 def kill(arguments, state):
     rng = random.Random(2)
     count = max(3, round(50 * arguments.share))
-    service = Service(arguments.program, arguments.config, state, arguments.paths)
+    service = Service(arguments, state)
     client = service.client()
     wait_until_ready(client)
     book = Book(client)
@@ -210,7 +222,7 @@ def kill(arguments, state):
             book.add(change)
             acknowledged += 1
         killer.join()
-        service = Service(arguments.program, arguments.config, state, arguments.paths)
+        service = Service(arguments, state)
         client = service.client()
         # What was not acknowledged is sent again: it counts once, whether it was stored or not.
         unknown += client.must("POST", "/v1/positions", pending[0])["is_repeat"]
@@ -227,18 +239,145 @@ def kill(arguments, state):
           f"but not acknowledged, none doubled; {runs} runs in the ledger, replayed {replayed}")
 
 
+def million(arguments, state):
+    batch_count, batch_size = round(2000 * arguments.share), 500
+    service = Service(arguments, state)
+    client = service.client()
+    wait_until_ready(client)
+    book = Book(client)
+    rng = random.Random(3)
+    latencies, resident, start = [], [], time.monotonic()
+    for n in range(batch_count):
+        changes = [book.change(rng) for _ in range(batch_size)]
+        sent = time.monotonic()
+        client.must("POST", "/v1/positions", {"client_id": f"million-{n}", "changes": changes})
+        latencies.append(time.monotonic() - sent)
+        for change in changes:
+            book.add(change)
+        if n % 10 == 9:
+            resident.append(service.resident_bytes() * 1e-6)
+    seconds = time.monotonic() - start
+    book.check(client)
+    runs = client.must("GET", "/v1/engine")["run_sequence"]
+    service.stop()
+    tenth = max(1, len(resident) // 10)
+    early, late = max(resident[:2 * tenth]), max(resident[-tenth:])
+    print(f"{batch_count * batch_size} position changes in {seconds:.1f} s, all there once; {runs} "
+          f"runs in the ledger; a request of {batch_size}: p50 {quantile(latencies, 0.5) * 1e3:.1f} "
+          f"ms, p99 {quantile(latencies, 0.99) * 1e3:.1f} ms; resident {early:.1f} MB in the first "
+          f"fifth, {late:.1f} MB in the last tenth")
+    if late > 1.1 * early + 8:
+        sys.exit("the memory of the service grows")
+
+
+def speed(arguments, state):
+    others = os.sched_getaffinity(0) - {arguments.core}
+    os.sched_setaffinity(0, others)
+    ready = []
+    for n in range(5):  # the first on a new state directory
+        start = time.monotonic()
+        service = Service(arguments, state, 3600)
+        client = service.client()
+        while client.ask("GET", "/readyz")[0] != 200:
+            time.sleep(0.002)
+        ready.append(time.monotonic() - start)
+        if n < 4:
+            service.stop()
+    print(f"ready: {', '.join(f'{seconds:.2f}' for seconds in ready)} s after start, the first time "
+          f"on a new state directory")
+    market = Marks(client)
+    fresh = [market.seconds_until_fresh(client) for _ in range(10)]
+    print(f"all marks changed: every margin knows after {min(fresh):.3f} to {max(fresh):.3f} s, "
+          f"median {quantile(fresh, 0.5):.3f} s")
+    time.sleep(1)  # for the accounts to be held, which new marks undo
+    for what, seconds_between_marks in (("", None), (", new marks every 2 s", 2)):
+        latencies, runs = what_ifs_during_runs(service, client, market, arguments.share,
+                                               seconds_between_marks)
+        quantiles = ", ".join(f"p{share * 100:.0f} {quantile(latencies, share) * 1e3:.1f}"
+                              for share in (0.5, 0.9, 0.99))
+        print(f"{len(latencies)} what-ifs during {runs} full runs{what}: {quantiles}, "
+              f"max {max(latencies) * 1e3:.1f} ms")
+    service.stop()
+
+
+class Marks:
+    """Marks of every instrument, moved together by a little more every time."""
+
+    def __init__(self, client):
+        self.as_of = client.must("GET", "/v1/engine")["as_of"]
+        self.instruments = client.must("GET", "/v1/instruments?limit=10000")["instruments"]
+        self.updates = 0
+
+    def put(self, client):
+        self.updates += 1
+        move = 1 + 1e-4 * self.updates
+        marks = [{"instrument": one["instrument"], "mark_price": one["mark_price"] * move}
+                 for one in self.instruments if one.get("mark_price")]
+        client.must("PUT", "/v1/market", {"as_of": self.as_of, "instruments": marks})
+
+    def seconds_until_fresh(self, client):
+        start = time.monotonic()
+        self.put(client)
+        while True:
+            engine = client.must("GET", "/v1/engine")
+            if engine["staleness"]["accounts"] == 0 and not engine["running"]:
+                return time.monotonic() - start
+            time.sleep(0.004)
+
+
+def what_ifs_during_runs(service, client, market, share, seconds_between_marks):
+    accounts, page = [], client.must("GET", "/v1/accounts?limit=1000")["accounts"]
+    accounts = [one["account"] for one in page if one["positions"] > 0]
+    random.Random(4).shuffle(accounts)
+    is_over, runs, failures, latencies = threading.Event(), [], [], []
+
+    def run_again_and_again():
+        runner = service.client()
+        while not is_over.is_set():
+            run = runner.must("POST", "/v1/runs", {"kind": "full"})
+            while runner.must("GET", f"/v1/runs/{run['id']}")["status"] in ("queued", "running"):
+                time.sleep(0.01)
+            runs.append(run)
+
+    def move_marks():
+        mover = service.client()
+        while not is_over.wait(seconds_between_marks):
+            market.put(mover)
+
+    def ask(n):
+        client.must("POST", "/v1/whatif",
+                    {"account": accounts[n % len(accounts)],
+                     "trades": [{"instrument": market.instruments[37 * n % len(market.instruments)]
+                                 ["instrument"], "quantity": "1"}]})
+
+    threads = [threading.Thread(target=run_again_and_again)]
+    if seconds_between_marks:
+        threads.append(threading.Thread(target=move_marks))
+    for thread in threads:
+        thread.start()
+    paced(20, 60 * share, ask, latencies, failures)
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    if failures:
+        sys.exit(f"a what-if failed: {failures[0]}")
+    return latencies, len(runs)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program")
     parser.add_argument("config")
-    parser.add_argument("what", choices=("load", "kill"))
+    parser.add_argument("what", choices=("load", "kill", "million", "speed"))
     parser.add_argument("--share", type=float,
                         default=float(os.environ.get("SHORTFALL_LONG_SHARE", "1")))
     parser.add_argument("--paths", type=int, default=10000)
+    parser.add_argument("--core", type=int)
     arguments = parser.parse_args()
     arguments.program = str(pathlib.Path(arguments.program).resolve())
     with tempfile.TemporaryDirectory(prefix="shortfall-load-") as folder:
-        (load if arguments.what == "load" else kill)(arguments, f"{folder}/state")
+        work = {"load": load, "kill": kill, "million": million, "speed": speed}[arguments.what]
+        work(arguments, f"{folder}/state")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ TEST(Store, StartsEmpty) {
   EXPECT_EQ(store.run_sequence(), 0u);
   EXPECT_TRUE(store.positions_at(0).empty());
   EXPECT_EQ(store.market_at(0).as_of, 0);
-  EXPECT_TRUE(store.current_margins().empty());
   EXPECT_FALSE(store.run(1));
   store.check_all();
 }
@@ -261,21 +260,6 @@ TEST(Store, KeepsTheLedger) {
   store.check_all();
 }
 
-TEST(Store, CurrentMarginIsOfTheLatestRunThatCoversTheAccount) {
-  const TemporaryState state;
-  StateStore store = state.open();
-  store.adopt({});
-  store.append_run(a_run(), std::vector<MarginRow>{{"b", "b,1"}, {"a", "a,1"}});
-  store.append_run(a_run(), std::vector<MarginRow>{{"c", "c,2"}, {"b", "b,2"}});
-  const std::vector<CurrentMargin> current = store.current_margins();
-  ASSERT_EQ(current.size(), 3u);
-  EXPECT_EQ(current[0].row.csv_row, "a,1");
-  EXPECT_EQ(current[0].run, 1u);
-  EXPECT_EQ(current[1].row.csv_row, "b,2");
-  EXPECT_EQ(current[2].row.account, "c");
-  store.check_all();
-}
-
 /// One row in every table.
 void fill(StateStore& store) {
   store.adopt(Files{{"config", "run.toml", "abc"}});
@@ -316,7 +300,6 @@ TEST(Store, CheckFindsWhatDoesNotAddUp) {
       {"UPDATE current_positions SET low = low + 1", "current_positions"},
       {"DELETE FROM current_positions", "current_positions"},
       {"UPDATE current_marks SET value = 2", "current_marks"},
-      {"DELETE FROM current_margins", "current_margins"},
       {"DROP TRIGGER contents_no_UPDATE; UPDATE contents SET bytes = x'00'", "SHA-256"},
       {"DROP TRIGGER position_changes_no_DELETE; DELETE FROM position_changes",
        "current_positions"},
