@@ -100,6 +100,7 @@ class Browser:
         self.driver = webdriver.Chrome(service=service, options=options)
         self.driver.set_page_load_timeout(60)
         self.driver.set_script_timeout(30)
+        self.page_count = 0
         self.look(WIDE, is_dark=False)
         self.block()
 
@@ -122,10 +123,11 @@ class Browser:
         return self.driver.execute_cdp_cmd(name, parameters)
 
     def open(self, address):
-        """A fresh page: the same page with another # would only change its view."""
-        self.driver.get("about:blank")
+        """A fresh page: the same address with another # would only change its view."""
+        self.page_count += 1
+        path, _, view = address.partition("#")
         self.driver.get_log("browser")
-        self.driver.get(address)
+        self.driver.get(f"{path}?{self.page_count}#{view}")
 
     def run(self, script, *values):
         return self.driver.execute_script(script, *values)
