@@ -117,7 +117,10 @@ Accepted Venue::change_positions(std::string_view client_id,
 }
 
 void Venue::mark_stale(std::uint32_t account) {
-  if (!accounts_[account].stale_since) accounts_[account].stale_since = Clock::now();
+  AccountState& state = accounts_[account];
+  const Clock::time_point now = Clock::now();
+  state.stale_since = state.stale_since.value_or(now);
+  state.unseen_since = state.unseen_since.value_or(now);
   wants_refresh_ = true;
   cadence_changed_.notify_all();
 }
@@ -135,7 +138,7 @@ void Venue::submit_refresh() {
     bool& is_waiting = has_refresh_[static_cast<std::size_t>(job_class)];
     const bool wants_near = job_class == JobClass::near_call;
     const auto is_its_own = [this, wants_near](const AccountState& account) {
-      return account.stale_since && is_near_call(account) == wants_near;
+      return account.unseen_since && is_near_call(account) == wants_near;
     };
     if (is_waiting || std::ranges::none_of(accounts_, is_its_own)) continue;
     is_waiting = true;
@@ -144,7 +147,7 @@ void Venue::submit_refresh() {
                  is_waiting = false;
                  std::vector<std::uint32_t> stale;
                  for (std::uint32_t a = 0; a < accounts_.size(); ++a)
-                   if (accounts_[a].stale_since && (!wants_near || is_near_call(accounts_[a])))
+                   if (accounts_[a].unseen_since && (!wants_near || is_near_call(accounts_[a])))
                      stale.push_back(a);
                  return snapshot_of(std::move(stale));
                });
@@ -160,7 +163,7 @@ Venue::Snapshot Venue::snapshot_of(std::vector<std::uint32_t> accounts) {
                     std::move(accounts), {},
                     market_sequence_,    position_sequence_};
   for (const std::uint32_t a : snapshot.accounts)
-    snapshot.stale_since.push_back(std::exchange(accounts_[a].stale_since, std::nullopt));
+    snapshot.unseen_since.push_back(std::exchange(accounts_[a].unseen_since, std::nullopt));
   return snapshot;
 }
 
@@ -296,6 +299,7 @@ void Venue::publish(RunState& run, const Snapshot& snapshot, std::vector<Account
                            account.margin->equity_usd == margins[i].equity_usd;
       account.margin = std::move(margins[i]);
       account.source = source;
+      account.stale_since = account.unseen_since;
       if (!is_same || before != account.margin->status)
         changed.emplace_back(view_of(snapshot.accounts[i]), before);
     }
@@ -372,8 +376,8 @@ void Venue::end_without_margins(RunState& run, const Snapshot& snapshot, RunStat
   {
     const std::lock_guard lock(state_mutex_);
     for (std::size_t i = 0; i < snapshot.accounts.size(); ++i) {
-      std::optional<Clock::time_point>& since = accounts_[snapshot.accounts[i]].stale_since;
-      if (snapshot.stale_since[i]) since = snapshot.stale_since[i];
+      std::optional<Clock::time_point>& since = accounts_[snapshot.accounts[i]].unseen_since;
+      if (snapshot.unseen_since[i]) since = snapshot.unseen_since[i];
     }
     end_run(run, status, why);
     run.view.sequence = sequence;
