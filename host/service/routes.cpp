@@ -251,6 +251,8 @@ void Routes::get_health(const Call&, httplib::Response& response) {
 void Routes::get_readiness(const Call&, httplib::Response& response) {
   if (!venue_.is_ready())
     throw refuse_for_now(503, "not_ready", "not every account has a margin yet", 1);
+  if (const std::optional<StoreError> fault = venue_.store_fault())
+    throw refuse_for_now(503, "state_not_writable", fault->what(), 5);
   send_json(response, {{"status", "ready"}});
 }
 

@@ -124,10 +124,14 @@ struct VenueCounts {
                 position_batches = 0, backend_errors = 0, paths = 0;
 };
 
+/// Milliseconds since the epoch, by the wall clock: for people, never for order.
+std::int64_t wall_clock_ms();
+
 struct VenueOptions {
   double full_run_seconds = 60;    ///< between periodic full runs
   double near_call_ratio = 0.8;    ///< margin ratio from which an account is revalued first
   bool adopts_new_inputs = false;  ///< files that differ from the stored ones become the inputs
+  std::function<std::int64_t()> clock_ms = wall_clock_ms;  ///< for times that people read
 };
 
 /// For any number of threads. Methods throw InputError for what a request has wrong (422), Conflict
@@ -144,6 +148,8 @@ class Venue {
 
   /// Margins of every account are there.
   bool is_ready() const;
+  /// Why the last write to the store failed; empty where it did not. The next full run writes.
+  std::optional<StoreError> store_fault() const;
 
   struct MarketAccepted {
     std::uint64_t sequence = 0;
@@ -180,6 +186,8 @@ class Venue {
   using StatusChanges = std::vector<std::pair<AccountView, std::optional<AccountStatus>>>;
 
   void load();
+  template <class Append>
+  auto write(Append append);
   void mark_stale(std::uint32_t account);
   void request_refresh();
   Snapshot snapshot_of(std::vector<std::uint32_t> accounts);
@@ -219,6 +227,7 @@ class Venue {
   std::uint64_t run_count_ = 0;
   bool has_refresh_[job_class_count] = {};
   VenueCounts counts_;
+  std::optional<StoreError> store_fault_;
   double paths_per_second_ = 0;
   BackendDescription backend_;
 
