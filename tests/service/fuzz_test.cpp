@@ -287,6 +287,11 @@ class HttpFuzzRounds : public HttpFuzz {
     ASSERT_EQ(answer.status, 200) << answer.body;
     EXPECT_EQ(answer.read()["position_sequence"], now.positions + 1);
     EXPECT_EQ(ask("GET", "/healthz").status, 200);
+    // Whatever was accepted has margins.
+    EXPECT_TRUE(eventually(
+        [&] { return venue_->engine().stale_account_count == 0 && venue_->is_ready(); }));
+    for (const RunView& run : venue_->runs(1000))
+      EXPECT_NE(run.status, RunStatus::failed) << run.error;
   }
 
   /// Every account holds what was acknowledged, and what the files gave it.

@@ -73,13 +73,14 @@ inline RawAnswer take_answer(std::string_view& text, bool has_no_body) {
   return answer;
 }
 
-/// All of a connection's. Also throws where something follows an answer that ends it.
-inline std::vector<RawAnswer> take_answers(std::string_view text, bool has_no_body = false) {
+/// All of a connection's. Also throws where something follows an answer that ends it. `is_to_head`:
+/// the first request is a HEAD, and no other is.
+inline std::vector<RawAnswer> take_answers(std::string_view text, bool is_to_head) {
   std::vector<RawAnswer> answers;
   while (!text.empty()) {
     if (!answers.empty() && answers.back().header("connection") == "close")
       throw std::runtime_error("something follows the answer that ends the connection");
-    answers.push_back(take_answer(text, has_no_body));
+    answers.push_back(take_answer(text, is_to_head && answers.empty()));
   }
   return answers;
 }
