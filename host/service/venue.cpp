@@ -63,24 +63,24 @@ bool Venue::is_ready() const {
       accounts_, [](const AccountState& account) { return account.margin.has_value(); });
 }
 
-std::optional<StoreError> Venue::store_fault() const {
+bool Venue::is_writable() const {
   const std::lock_guard lock(state_mutex_);
-  return store_fault_;
+  return is_writable_;
 }
 
 /// What appends to the store, and whether it could.
 template <class Append>
 auto Venue::write(Append append) {
-  const auto keep = [this](std::optional<StoreError> fault) {
+  const auto keep = [this](bool is_writable) {
     const std::lock_guard lock(state_mutex_);
-    store_fault_ = std::move(fault);
+    is_writable_ = is_writable;
   };
   try {
     auto appended = append();
-    keep(std::nullopt);
+    keep(true);
     return appended;
-  } catch (const StoreError& error) {
-    keep(error);
+  } catch (const StoreError&) {
+    keep(false);
     throw;
   }
 }

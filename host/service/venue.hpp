@@ -148,8 +148,8 @@ class Venue {
 
   /// Margins of every account are there.
   bool is_ready() const;
-  /// Why the last write to the store failed; empty where it did not. The next full run writes.
-  std::optional<StoreError> store_fault() const;
+  /// The last write to the store did not fail. The next full run writes.
+  bool is_writable() const;
 
   struct MarketAccepted {
     std::uint64_t sequence = 0;
@@ -227,7 +227,7 @@ class Venue {
   std::uint64_t run_count_ = 0;
   bool has_refresh_[job_class_count] = {};
   VenueCounts counts_;
-  std::optional<StoreError> store_fault_;
+  bool is_writable_ = true;
   double paths_per_second_ = 0;
   BackendDescription backend_;
 
