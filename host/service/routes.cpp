@@ -249,6 +249,12 @@ void Routes::get_health(const Call&, httplib::Response& response) {
 }
 
 void Routes::get_readiness(const Call&, httplib::Response& response) {
+  // Without a token: where the directory is, and what is wrong with it, are not for everybody.
+  if (!venue_.is_writable())
+    throw refuse_for_now(503, "state_not_writable",
+                         "the state directory cannot be written; the answer to a change, or the "
+                         "run that failed, says why",
+                         5);
   if (!venue_.is_ready())
     throw refuse_for_now(503, "not_ready", "not every account has a margin yet", 1);
   send_json(response, {{"status", "ready"}});

@@ -50,7 +50,7 @@ Venue::Venue(const RunConfig& config, const std::filesystem::path& state,
              const VenueOptions& options)
     : config_(config),
       options_(options),
-      start_ms_(wall_clock_ms()),
+      start_ms_(options_.clock_ms()),
       store_(StateStore::open(state)) {
   require_number_of_paths(config_);
   for (std::optional<RunBackends>& backends : backends_)
@@ -77,6 +77,28 @@ bool Venue::is_ready() const {
       accounts_, [](const AccountState& account) { return account.margin.has_value(); });
 }
 
+bool Venue::is_writable() const {
+  const std::lock_guard lock(state_mutex_);
+  return is_writable_;
+}
+
+/// What appends to the store, and whether it could.
+template <class Append>
+auto Venue::write(Append append) {
+  const auto keep = [this](bool is_writable) {
+    const std::lock_guard lock(state_mutex_);
+    is_writable_ = is_writable;
+  };
+  try {
+    auto appended = append();
+    keep(true);
+    return appended;
+  } catch (const StoreError&) {
+    keep(false);
+    throw;
+  }
+}
+
 Venue::MarketAccepted Venue::update_market(const MarketUpdate& update) {
   const std::lock_guard order(store_mutex_);
   if (update.as_of < book_->config().as_of)
@@ -85,8 +107,8 @@ Venue::MarketAccepted Venue::update_market(const MarketUpdate& update) {
                     "back",
                     format_date_time(update.as_of), format_date_time(book_->config().as_of)));
   LiveBook::Moved moved = book_->after(update);
-  MarketAccepted accepted{store_.append_market(update), update.as_of, update.spots.size(),
-                          update.marks.size()};
+  MarketAccepted accepted{write([&] { return store_.append_market(update); }), update.as_of,
+                          update.spots.size(), update.marks.size()};
   {
     const std::lock_guard lock(state_mutex_);
     *book_ = std::move(moved.book);
@@ -106,7 +128,7 @@ Accepted Venue::change_positions(std::string_view client_id,
   // A batch that was accepted is accepted again, whatever the book has become.
   if (const std::optional<Accepted> repeat = store_.find(client_id, changes)) return *repeat;
   book_->check(changes);
-  const Accepted accepted = store_.append_positions(client_id, changes);
+  const Accepted accepted = write([&] { return store_.append_positions(client_id, changes); });
   const std::lock_guard lock(state_mutex_);
   const std::vector<std::uint32_t> touched = book_->apply(changes);
   accounts_.resize(book_->inputs().book.accounts.size());
@@ -179,7 +201,7 @@ std::shared_ptr<Venue::RunState> Venue::new_run(RunKind kind) {
   run->view.entry.path_count = config_.risk.path_count;
   run->view.entry.sampler = to_string(config_.risk.sampler);
   run->view.entry.program_version = version();
-  run->view.requested_at_ms = wall_clock_ms();
+  run->view.requested_at_ms = options_.clock_ms();
   run->view.input_hashes = input_hashes_;
   runs_.push_back(run);
   while (runs_.size() > runs_kept) runs_.pop_front();
@@ -206,7 +228,7 @@ Venue::Snapshot Venue::begin(RunState& run, const std::function<Snapshot()>& tak
     run.view.entry.market_sequence = snapshot.market_sequence;
     run.view.entry.position_sequence = snapshot.position_sequence;
     run.view.entry.as_of = snapshot.config.as_of;
-    run.view.entry.began_at_ms = wall_clock_ms();
+    run.view.entry.began_at_ms = options_.clock_ms();
     run.began = Clock::now();
     view = view_of(run);
   }
@@ -268,13 +290,14 @@ void Venue::publish(RunState& run, const Snapshot& snapshot, std::vector<Account
   RunEntry entry;
   {
     const std::lock_guard lock(state_mutex_);
-    run.view.entry.ended_at_ms = wall_clock_ms();
+    run.view.entry.ended_at_ms = options_.clock_ms();
     entry = run.view.entry;
   }
   std::uint64_t sequence = 0;
   {
     const std::lock_guard order(store_mutex_);
-    sequence = store_.append_run(entry, rows_of(margins, snapshot.config.margin));
+    sequence =
+        write([&] { return store_.append_run(entry, rows_of(margins, snapshot.config.margin)); });
   }
   StatusChanges changed;
   RunView view;
@@ -364,11 +387,11 @@ void Venue::end_without_margins(RunState& run, const Snapshot& snapshot, RunStat
       const std::lock_guard lock(state_mutex_);
       entry = run.view.entry;
     }
-    entry.ended_at_ms = wall_clock_ms();
+    entry.ended_at_ms = options_.clock_ms();
     entry.failure = why;
     try {
       const std::lock_guard order(store_mutex_);
-      sequence = store_.append_run(entry, {});
+      sequence = write([&] { return store_.append_run(entry, {}); });
     } catch (const StoreError&) {  // what failed may have been the store
     }
   }
@@ -381,7 +404,7 @@ void Venue::end_without_margins(RunState& run, const Snapshot& snapshot, RunStat
     }
     end_run(run, status, why);
     run.view.sequence = sequence;
-    run.view.entry.ended_at_ms = wall_clock_ms();
+    run.view.entry.ended_at_ms = options_.clock_ms();
     if (sequence) run_sequence_ = std::max(run_sequence_, *sequence);
     if (status == RunStatus::failed) ++counts_.runs_failed;
     view = view_of(run);

@@ -36,9 +36,6 @@ struct Venue::Snapshot {
   std::uint64_t market_sequence = 0, position_sequence = 0;
 };
 
-/// Milliseconds since the epoch, by the wall clock: for people, never for order.
-std::int64_t wall_clock_ms();
-
 /// The files that a configuration reads, by role.
 std::vector<InputFileCopy> read_input_files(const RunConfig& config);
 
