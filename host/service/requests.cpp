@@ -243,10 +243,12 @@ PositionBatch parse_positions(const std::string& body) {
   });
 }
 
-WhatIfQuery parse_what_if(const std::string& body) {
-  constexpr std::string_view known[] = {"account", "trades", "open"};
+WhatIfRequest parse_what_if(const std::string& body) {
+  constexpr std::string_view known[] = {"account", "trades", "open", "exact"};
   return parse_body(body, known, [](Members& members, Problems& problems) {
-    WhatIfQuery query;
+    WhatIfRequest request;
+    WhatIfQuery& query = request.query;
+    request.is_exact = members.boolean("exact", false);
     query.account = members.name("account");
     query.may_open = members.boolean("open", false);
     const json& trades = members.array("trades", 1, 100);
@@ -256,7 +258,7 @@ WhatIfQuery parse_what_if(const std::string& body) {
       std::string instrument = trade.name("instrument");
       query.trades.push_back({std::move(instrument), quantity(trade)});
     }
-    return query;
+    return request;
   });
 }
 

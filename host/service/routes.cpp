@@ -167,11 +167,11 @@ void Routes::get_instruments(const Call& call, httplib::Response& response) {
 
 void Routes::post_what_if(const Call& call, httplib::Response& response) {
   require_no_query(call.query);
-  const WhatIfQuery query = parse_what_if(call.body);
+  const auto [query, is_exact] = parse_what_if(call.body);
   const std::shared_ptr<void> place = simulations_.take();
   if (!place) throw refuse_for_now(429, "too_many_whatifs", "too many what-ifs wait already", 1);
   try {
-    send_json(response, json_of(venue_.what_if(query, false), query, venue_.config()));
+    send_json(response, json_of(venue_.what_if(query, is_exact), query, venue_.config()));
   } catch (const InputError& error) {
     refuse_what_if(query, error);
   }

@@ -136,7 +136,7 @@ struct VenueOptions {
   bool adopts_new_inputs = false;  ///< files that differ from the stored ones become the inputs
   std::function<std::int64_t()> clock_ms = wall_clock_ms;  ///< for times that people read
   /// Once per class of jobs; empty: those that the configuration asks for.
-  std::function<RunBackends()> make_backends;
+  std::function<RunBackends()> make_backends = {};
 };
 
 /// For any number of threads. Methods throw InputError for what a request has wrong (422), Conflict

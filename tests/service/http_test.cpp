@@ -150,6 +150,14 @@ TEST_F(Http, AnswersWhatIfs) {
   EXPECT_EQ(what_if["difference"]["margin"].get<double>(),
             -what_if["before"]["margin"].get<double>());
   EXPECT_EQ(what_if["trades"][0]["quantity"], "-1000");
+  EXPECT_FALSE(what_if["is_exact"]);
+  const Answer exact = ask("POST", "/v1/whatif",
+                           R"({"account":"ann","exact":true,"trades":[{"instrument":"ETH-PERP",
+                               "quantity":"-1"}]})");
+  ASSERT_EQ(exact.status, 200) << exact.body;
+  EXPECT_TRUE(exact.read()["is_exact"]);
+  EXPECT_EQ(exact.read()["before"]["expected_shortfall"],
+            read("/v1/accounts/ann")["margin"]["expected_shortfall"]);
   const char* const unknown =
       R"({"account":"%","trades":[{"instrument":"ETH-PERP","quantity":"1"},
           {"instrument":"ETH-PREP","quantity":"1"}]})";
