@@ -43,7 +43,11 @@ class Builder {
  public:
   Builder(const Selection& selection, const ImportOptions& options, ImportedChain& chain,
           Problems& problems)
-      : selection_(selection), options_(options), chain_(chain), problems_(problems) {}
+      : selection_(selection),
+        options_(options),
+        chain_(chain),
+        problems_(problems),
+        is_complete_(problems.empty()) {}
 
   void build() {
     for (const auto& [name, candidate] : selection_.candidates)
@@ -194,6 +198,7 @@ class Builder {
         chain_.remarks.add("index taken from the estimated delivery prices", base);
     }
     if (values.empty()) {
+      if (!is_complete_) return std::nullopt;
       problems_.add("command line", 0,
                     fmt::format("no file has the index of {0}; add a ticker of one of its "
                                 "instruments, or --spot {0}=PRICE",
@@ -347,8 +352,10 @@ class Builder {
   }
 
   void sort() {
-    const std::set<std::string> bases(bases_.begin(), bases_.end());
-    for (const std::string& base : bases) chain_.underlyings.push_back({base, *spots_[base]});
+    std::set<std::string> bases(bases_.begin(), bases_.end());
+    for (const auto& [base, spot] : options_.spots_usd) bases.insert(base);
+    for (const std::string& base : bases)
+      chain_.underlyings.push_back({base, spot_of(base).value_or(0)});
     for (std::size_t i = 0; i < bases_.size(); ++i)
       chain_.instruments[i].terms.underlying =
           static_cast<std::uint32_t>(std::distance(bases.begin(), bases.find(bases_[i])));
@@ -371,6 +378,7 @@ class Builder {
   const ImportOptions& options_;
   ImportedChain& chain_;
   Problems& problems_;
+  const bool is_complete_;  ///< false where a record was reported, so that something may be missing
   std::vector<std::string> bases_;  ///< of each instrument
   std::map<std::string, std::optional<double>> spots_;
   std::map<std::string, std::vector<double>> future_marks_;  ///< forwards by the future they name

@@ -18,7 +18,7 @@ struct ImportOptions {
   std::vector<std::filesystem::path> files;
   std::optional<std::filesystem::path> map;  ///< of the columns of CSV chains
   std::vector<std::string> underlyings;      ///< the only ones that are taken; empty: all
-  std::map<std::string, double> spots_usd;   ///< in place of the files'
+  std::map<std::string, double> spots_usd;   ///< in place of the files', or of coins without any
   std::optional<std::int64_t> as_of;         ///< seconds since the epoch; empty: the latest mark
   std::int64_t age_seconds_max = 600;        ///< marks farther than this from as_of are left out
   bool reimplies = false;                    ///< volatilities from marks rather than as published

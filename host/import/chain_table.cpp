@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "csv.hpp"
 #include "market_record.hpp"
@@ -63,7 +64,9 @@ class ChainRows {
             fmt::format("has {} fields; the header has {}", csv_.fields().size(), header_.size()));
         continue;
       }
-      records.push_back(record());
+      const std::size_t problem_count = problems_.count();
+      MarketRecord read = record();
+      if (problems_.count() == problem_count) records.push_back(std::move(read));
     }
     if (!has_rows && csv_.is_complete())
       csv_.report_file("has a header but no rows; add at least one row");
@@ -73,6 +76,12 @@ class ChainRows {
   bool read_header() {
     if (!csv_.next()) return false;
     for (const std::string_view column : csv_.fields()) header_.emplace_back(column);
+    const std::size_t separator = header_[0].find_first_of(";\t|");
+    if (header_.size() == 1 && separator != std::string::npos) {
+      csv_.report(fmt::format("columns are separated by {}; separate them by commas",
+                              in_quotes(header_[0].substr(separator, 1))));
+      return false;
+    }
     bool is_valid = true;
     const FieldNames& names = *map_.names;
     for (const std::string* const column :
@@ -179,7 +188,8 @@ std::optional<ColumnMap> load_column_map(const std::filesystem::path& file, Prob
   names.underlying = column("underlying");
   names.option_type = column("option_type");
   columns.report_unknown_keys();
-  if (names.instrument.empty())
+  const toml::node* const instrument = columns.find("instrument");
+  if (!instrument || (instrument->is_string() && names.instrument.empty()))
     columns.report_missing("instrument", "name the column of the instruments' names");
 
   ColumnMap map;

@@ -1,5 +1,6 @@
 #include "import_command.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,7 +36,10 @@ void parse_arguments(ImportArguments& arguments) {
     const std::string name = spot.substr(0, equals);
     const std::optional<double> price =
         equals == std::string::npos ? std::nullopt : parse_real(spot.substr(equals + 1));
-    if (!price || !(*price >= 1e-12 && *price <= 1e15))
+    const bool is_coin = !name.empty() && std::ranges::all_of(name, [](char c) {
+      return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    });
+    if (!is_coin || !price || !(*price >= 1e-12 && *price <= 1e15))
       problems.add("command line", 0,
                    fmt::format("--spot {} is no coin with its index; write one like BTC=96650",
                                in_quotes(spot)));
@@ -89,7 +93,10 @@ void add_deribit(CLI::App& import) {
       ->type_name("COIN")
       ->take_all()
       ->allow_extra_args(false);
-  command->add_option("--spot", arguments->spots, "A coin's index in USD, instead of the files'")
+  command
+      ->add_option(
+          "--spot", arguments->spots,
+          "A coin's index in USD: instead of the files', or to list a coin without instruments")
       ->type_name("COIN=PRICE")
       ->take_all()
       ->allow_extra_args(false);

@@ -66,12 +66,12 @@ std::string format_checks(const ImportedChain& chain) {
       rows += format_magnitudes(name, "Black, published", checks.published, false);
   }
   if (rows.empty()) return {};
-  return fmt::format("\n{:<12}{:<18}{:>6}{:>12}{:>10}{:>10}{:>10}  {}\n", "marks (coin)", "check",
+  return fmt::format("\n{:<12}{:<18}{:>6}{:>12}{:>10}{:>10}{:>10}  {}\n", "underlying", "check",
                      "of", "violations", "median", "99 %", "max", "worst") +
          rows +
          fmt::format(
-             "violations: parity beyond {:g}, monotonicity {:g}, butterfly {:g} "
-             "(a probability)\n",
+             "in coin, over the forward; violations: parity beyond {:g}, monotonicity {:g}, "
+             "butterfly\nbelow a probability of -{:g}\n",
              ChainChecks::parity_tolerance, ChainChecks::monotonicity_tolerance,
              ChainChecks::butterfly_tolerance);
 }

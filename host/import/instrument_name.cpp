@@ -76,7 +76,8 @@ bool read_terms(const std::vector<std::string_view>& parts, InstrumentName& name
     return true;
   }
   // Legs of several expiries make names of many parts.
-  if (parts.size() > 2 && parts[1].size() > 1 && std::ranges::all_of(parts[1], is_upper)) {
+  if (parts.size() > 2 && parts[1].size() > 1 && parts[1] != "PERPETUAL" &&
+      std::ranges::all_of(parts[1], is_upper)) {
     name.kind = Kind::combination;
     return true;
   }

@@ -108,16 +108,14 @@ class Selector {
 
   void check_underlyings() {
     const std::vector<std::string_view> known(known_underlyings_.begin(), known_underlyings_.end());
-    const auto check = [&](const char* option, const std::string& name) {
-      if (known_underlyings_.contains(name) || !problems_.empty()) return;
+    for (const std::string& name : options_.underlyings) {
+      if (known_underlyings_.contains(name) || !problems_.empty()) continue;
       const std::string close = close_names(name, known);
       problems_.add(
           "command line", 0,
-          fmt::format("{} {}: no file has an instrument on it; {}", option, in_quotes(name),
+          fmt::format("--underlying {}: no file has an instrument on it; {}", in_quotes(name),
                       close.empty() ? "there are " + join(known, ", ") : "is it " + close));
-    };
-    for (const std::string& name : options_.underlyings) check("--underlying", name);
-    for (const auto& [name, spot] : options_.spots_usd) check("--spot", name);
+    }
   }
 
   bool find_as_of() {
@@ -129,8 +127,9 @@ class Selector {
     } else if (latest_ms > 0) {
       selection_.as_of = latest_ms / 1000;  // a run's time is in whole seconds
     } else if (!named_.empty()) {
-      problems_.add("command line", 0,
-                    "no mark has a time; give it as --as-of, like 2026-01-15T09:21:30Z");
+      if (problems_.empty())
+        problems_.add("command line", 0,
+                      "no mark has a time; give it as --as-of, like 2026-01-15T09:21:30Z");
       return false;
     }
     chain_.as_of = selection_.as_of;
