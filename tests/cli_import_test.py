@@ -76,7 +76,7 @@ class Import(ProgramTest):
             (("deribit", good), "--out"),
             (("deribit", *out), "FILE"),
             (("nowhere", good, *out), "nowhere"),
-            ((), "subcommand"),
+            ((), "VENUE"),
             *((("deribit", good, *out, *arguments), arguments[-1]) for arguments in (
                 ("--spot", "BTC"), ("--spot", "BTC=0"), ("--spot", "btc=1"), ("--spot", "BTC=nan"),
                 ("--as-of", "yesterday"), ("--as-of", "1970-01-01T00:00:00Z"),

@@ -242,6 +242,7 @@ class Builder {
 
   bool set_option(ListedInstrument& listed, const Candidate& candidate, double spot_usd) {
     const std::size_t problem_count = problems_.count();
+    check_strike(candidate, spot_usd);
     set_forward(listed.terms, candidate, spot_usd);
     if (problems_.count() != problem_count) return false;
     if (const std::optional<Found> mark = candidate.find(Field::mark_price)) {
@@ -254,6 +255,17 @@ class Builder {
                            : mark->value / listed.terms.mark_price;
     }
     return set_volatility(listed, candidate) && problems_.count() == problem_count;
+  }
+
+  /// What the engine takes, and more than any venue lists.
+  void check_strike(const Candidate& candidate, double spot_usd) {
+    const double ratio = candidate.name.strike / spot_usd;
+    if (ratio >= 1e-6 && ratio <= 1e6) return;
+    const MarketRecord& record = candidate.first();
+    record.report(
+        problems_, record.names->instrument,
+        fmt::format("has a strike {:.3g} times the index {}; it must be 1e-6 to 1e6 times", ratio,
+                    spot_usd));
   }
 
   void set_forward(Instrument& terms, const Candidate& candidate, double spot_usd) {
@@ -361,8 +373,7 @@ class Builder {
           static_cast<std::uint32_t>(std::distance(bases.begin(), bases.find(bases_[i])));
     const auto rank = [](const ListedInstrument& listed) {
       const Instrument& t = listed.terms;
-      return std::tuple(t.underlying, listed.terms.strike > 0, t.expiry, t.strike,
-                        std::string_view(t.name));
+      return std::tuple(t.underlying, t.strike > 0, t.expiry, t.strike, std::string_view(t.name));
     };
     std::ranges::sort(chain_.instruments, {}, rank);
   }

@@ -18,7 +18,7 @@ using exchange::ImportOptions;
 
 struct ImportArguments {
   std::vector<std::string> files, spots;
-  std::string map, as_of, directory;
+  std::string venue, map, as_of, directory;
   std::uint32_t age_seconds_max = 600;
   ImportOptions options;
   bool overwrites = false, is_quiet = false;
@@ -64,19 +64,24 @@ void import_command(ImportArguments& arguments) {
   const std::string report = exchange::format_import(chain);
   exchange::write_chain(exchange::format_chain(chain), arguments.directory, arguments.overwrites);
   if (arguments.is_quiet) return;
-  print(report + fmt::format("\nwrote {0}/underlyings.csv, {0}/instruments.csv and {0}/run.toml\n"
-                             "before a run, add {0}/positions.csv and {0}/covariance.csv\n",
+  print(report + fmt::format("\nwrote underlyings.csv, instruments.csv and run.toml to {}\n"
+                             "before a run, add positions.csv and covariance.csv there\n",
                              arguments.directory));
 }
 
-void add_deribit(CLI::App& import) {
-  CLI::App* const command = import.add_subcommand(
-      "deribit",
-      "Makes underlyings.csv, instruments.csv and run.toml of what Deribit's public API returns:\n"
+}  // namespace
+
+void add_import(CLI::App& app) {
+  CLI::App* const command = app.add_subcommand(
+      "import",
+      "Makes underlyings.csv, instruments.csv and run.toml of what a venue publishes. Deribit:\n"
       "saved responses of get_book_summary_by_currency, get_instruments and ticker, or a CSV\n"
       "chain with a map of its columns. Prints what it left out, violations of static arbitrage,\n"
       "and how far Black-76 is from the marks.");
   const auto arguments = std::make_shared<ImportArguments>();
+  command->add_option("VENUE", arguments->venue, "Whose layouts the files have")
+      ->required()
+      ->check(CLI::IsMember({"deribit"}));
   command->add_option("FILE", arguments->files, "JSON or CSV; several are merged by instrument")
       ->required();
   command->add_option("--out", arguments->directory, "Directory to write; created if missing")
@@ -113,15 +118,6 @@ void add_deribit(CLI::App& import) {
                     "Replaces files of DIR that differ from what is written");
   command->add_flag("--quiet", arguments->is_quiet, "Prints nothing");
   command->callback([arguments] { import_command(*arguments); });
-}
-
-}  // namespace
-
-void add_import(CLI::App& app) {
-  CLI::App* const command =
-      app.add_subcommand("import", "Makes the engine's input of a venue's market data.");
-  command->require_subcommand(1);
-  add_deribit(*command);
 }
 
 }  // namespace shortfall

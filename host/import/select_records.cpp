@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <set>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "close_names.hpp"
@@ -163,7 +164,9 @@ class Selector {
   void order(const std::string& name, Candidate& candidate) {
     auto& marks = candidate.marks;
     const auto rank = [&](const MarketRecord* record) {
-      return std::pair(distance_ms(*record), record->source == Source::ticker ? 0 : 1);
+      const bool is_ticker = record->source == Source::ticker;
+      return std::tuple(distance_ms(*record), !is_ticker, record->source,
+                        -record->time_ms.value_or(0));
     };
     std::ranges::stable_sort(marks, {}, rank);
     std::size_t kept = 0;

@@ -2,8 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
-#include <vector>
 
 #include "host/import/chain_checks.hpp"
 #include "host/import/chain_files.hpp"

@@ -89,6 +89,23 @@ TEST(ImportMerge, OfTwoSnapshotsTheNearestToAsOfCounts) {
   EXPECT_EQ(format_date_time(early.as_of), "2026-01-15T09:25:10Z");
 }
 
+TEST(ImportMerge, OfTwoAsNearTheLaterCountsWhateverTheOrderOfFiles) {
+  const auto summary = [](const char* mark, std::int64_t time_ms) {
+    return envelope({call_summary()
+                         .with("mark_price", mark)
+                         .with("creation_timestamp", fmt::format("{}", time_ms))});
+  };
+  const std::int64_t as_of = snapshot_ms / 1000;
+  const std::string before = summary("0.081", as_of * 1000 - 5000);
+  const std::string after = summary("0.082", as_of * 1000 + 5000);
+  for (const bool is_swapped : {false, true}) {
+    ImportFiles files;
+    files.add("a.json", is_swapped ? after : before).add("b.json", is_swapped ? before : after);
+    files.options.as_of = as_of;
+    EXPECT_EQ(find(files.import(), "BTC-27MAR26-95000-C").premium, 0.082);
+  }
+}
+
 TEST(ImportMerge, EqualRecordsTwiceAreOne) {
   const ImportedChain chain =
       ImportFiles().add("a.json", envelope({call_summary(), call_summary()})).import();

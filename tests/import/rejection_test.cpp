@@ -53,6 +53,8 @@ INSTANTIATE_TEST_SUITE_P(
         Rejection{"MarkNoNumber", call("mark_price", "\"0.08\""), "a.json", "is no number"},
         Rejection{"MarkNegative", call("mark_price", "-0.08"), "a.json",
                   "/result/0/mark_price of BTC-27MAR26-95000-C is -0.08; no option is worth less"},
+        Rejection{"Strike", call("instrument_name", "\"BTC-27MAR26-999999999999-C\""), "a.json",
+                  "has a strike 1.04e+07 times the index"},
         Rejection{"ForwardZero", call("underlying_price", "0"), "a.json", "must be greater than 0"},
         Rejection{"ForwardNegative", call("underlying_price", "-97000"), "a.json",
                   "must be greater than 0"},
