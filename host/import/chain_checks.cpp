@@ -26,7 +26,7 @@ class Samples {
     result.median = 0.5 * (value((n - 1) / 2) + value(n / 2));
     result.percentile_99 = value((99 * n + 99) / 100 - 1);
     result.maximum = all_.back().first;
-    result.worst = all_.back().second;
+    if (result.maximum > 0) result.worst = all_.back().second;
     result.violation_count = static_cast<std::size_t>(
         std::ranges::count_if(all_, [&](const auto& sample) { return sample.first > tolerance_; }));
     return result;
