@@ -9,6 +9,7 @@
 #include <span>
 
 #include "load.hpp"
+#include "refusal.hpp"
 #include "shortfall/config.hpp"
 #include "strict_json.hpp"
 #include "text.hpp"
@@ -196,10 +197,19 @@ InstrumentMark instrument_mark(const json& entry, const std::string& where,
   return mark;
 }
 
+json parse_json(const std::string& body) {
+  try {
+    return parse_strict_json(body);
+  } catch (const JsonError& error) {
+    const std::string what = error.what();
+    throw Refusal{400, "malformed", "the body is no JSON: " + what, {{"", 0, what}}};
+  }
+}
+
 /// Members of the body and what is wrong with them, which throws at the end.
 template <std::size_t count, class Read>
 auto parse_body(const std::string& body, const std::string_view (&known)[count], Read read) {
-  const json parsed = parse_strict_json(body);
+  const json parsed = parse_json(body);
   Problems problems;
   Members members(parsed, "", problems, known);
   auto request = read(members, problems);

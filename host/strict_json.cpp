@@ -7,17 +7,12 @@
 #include <set>
 #include <vector>
 
-#include "refusal.hpp"
 #include "text.hpp"
 
-namespace shortfall::service {
+namespace shortfall {
 namespace {
 
 using nlohmann::json;
-
-[[noreturn]] void refuse_body(const std::string& where, const std::string& what) {
-  throw Refusal{400, "malformed", "the body is no JSON: " + what, {{where, 0, what}}};
-}
 
 /// "line 3, column 7" of a byte counted from 1.
 std::string place_of(const std::string& text, std::size_t byte) {
@@ -47,7 +42,7 @@ class Strictness : public nlohmann::json_sax<json> {
 
   bool key(string_t& name) override {
     if (!levels_.back().insert(name).second)
-      refuse_body("", fmt::format("the member {} is there twice; write it once", in_quotes(name)));
+      throw JsonError(fmt::format("the member {} is there twice; write it once", in_quotes(name)));
     return true;
   }
 
@@ -55,9 +50,9 @@ class Strictness : public nlohmann::json_sax<json> {
                    const json::exception& problem) override {
     constexpr int number_overflow = 406;
     if (problem.id == number_overflow)
-      refuse_body("", fmt::format("{}: the number {} is too large", place_of(text_, position),
+      throw JsonError(fmt::format("{}: the number {} is too large", place_of(text_, position),
                                   in_quotes(last_token)));
-    refuse_body("", text_.empty() ? "it is empty"
+    throw JsonError(text_.empty() ? "it is empty"
                                   : fmt::format("{}: not expected here: {}",
                                                 place_of(text_, position), in_quotes(last_token)));
   }
@@ -65,7 +60,7 @@ class Strictness : public nlohmann::json_sax<json> {
  private:
   bool enter() {
     if (levels_.size() == json_depth_max)
-      refuse_body("", fmt::format("it is more than {} levels deep", json_depth_max));
+      throw JsonError(fmt::format("it is more than {} levels deep", json_depth_max));
     levels_.emplace_back();
     return true;
   }
@@ -107,4 +102,4 @@ std::string json_pointer(std::string_view parent, std::size_t index) {
   return fmt::format("{}/{}", parent, index);
 }
 
-}  // namespace shortfall::service
+}  // namespace shortfall

@@ -3,14 +3,20 @@
 
 #include <cstddef>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
-namespace shortfall::service {
+namespace shortfall {
 
 inline constexpr std::size_t json_depth_max = 16;
 
-/// Throws a Refusal (400) with the place of what is no JSON (RFC 8259, UTF-8), of a member that is
+class JsonError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Throws a JsonError with the place of what is no JSON (RFC 8259, UTF-8), of a member that is
 /// there twice, a number that no double holds, or more than `json_depth_max` levels.
 nlohmann::json parse_strict_json(const std::string& text);
 
@@ -18,4 +24,4 @@ nlohmann::json parse_strict_json(const std::string& text);
 std::string json_pointer(std::string_view parent, std::string_view member);
 std::string json_pointer(std::string_view parent, std::size_t index);
 
-}  // namespace shortfall::service
+}  // namespace shortfall
