@@ -78,7 +78,7 @@ class Strictness : public nlohmann::json_sax<json> {
 json parse_strict_json(const std::string& text) {
   // To the parser a zero byte is the end, whatever follows.
   if (const std::size_t zero = text.find('\0'); zero != std::string::npos)
-    refuse_body("", place_of(text, zero + 1) + ": not expected here: a zero byte");
+    throw JsonError(place_of(text, zero + 1) + ": not expected here: a zero byte");
   Strictness strictness(text);
   json::sax_parse(text, &strictness);
   return json::parse(text);
