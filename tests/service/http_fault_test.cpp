@@ -167,14 +167,15 @@ TEST_F(HttpFaults, TheClockJumpsBackwards) {
   };
   const auto expect_order = [&](std::uint64_t run_sequence_min) {
     ASSERT_TRUE(eventually(settled));
-    for (const json& account : read("/v1/accounts")["accounts"]) {
+    const json accounts = read("/v1/accounts")["accounts"], runs = read("/v1/runs")["runs"];
+    for (const json& account : accounts) {
       EXPECT_GE(account["source"]["run_sequence"], run_sequence_min) << account;
       EXPECT_EQ(account["source"]["position_sequence"], position_count_);
       EXPECT_EQ(account["source"]["market_sequence"], market_count_);
       EXPECT_EQ(account["staleness"]["seconds"], 0) << account;
     }
     std::uint64_t later = static_cast<std::uint64_t>(-1);
-    for (const json& run : read("/v1/runs")["runs"]) {
+    for (const json& run : runs) {
       EXPECT_LT(run["sequence"], later) << "newest first";
       later = run["sequence"];
       EXPECT_GE(run["seconds"], 0);
