@@ -66,7 +66,9 @@ inline RawAnswer take_answer(std::string_view& text, bool has_no_body) {
         std::from_chars(given.data(), given.data() + given.size(), length).ec != std::errc())
       throw std::runtime_error("an answer has no length");
   }
-  if (has_no_body) return answer;
+  // What is no HTTP is no HEAD either, whatever it begins with.
+  const bool is_understood = answer.status != 400 || text.size() != length;
+  if (has_no_body && is_understood) return answer;
   if (length > text.size()) throw std::runtime_error("an answer is shorter than its length");
   answer.body = text.substr(0, length);
   text.remove_prefix(length);
