@@ -5,6 +5,7 @@
 
 #include "commands.hpp"
 #include "fmt/format.h"
+#include "import/import_command.hpp"
 #include "service/replay_command.hpp"
 #include "service/serve_command.hpp"
 #include "shortfall/shortfall.hpp"
@@ -34,6 +35,7 @@ int run_program(int argc, char** argv) {
   add_compare(app);
   add_serve(app);
   add_replay(app);
+  add_import(app);
   add_generate(app);
   add_selftest(app);
   app.add_subcommand("info", "Prints the version, instruction sets, CUDA build and devices.")
@@ -45,7 +47,7 @@ int run_program(int argc, char** argv) {
     std::fputs(
         fmt::format(
             "unknown command \"{}\": use run, check, explain, whatif, compare, serve, replay, "
-            "generate, selftest or info\n"
+            "import, generate, selftest or info\n"
             "Run with --help for more information.\n",
             argv[1])
             .c_str(),

@@ -82,6 +82,8 @@ class Help(ProgramTest):
         "compare": ["--out", "--span", "--portfolio-margin", "--paths"],
         "generate": ["--preset", "--instruments", "--accounts", "--underlyings", "--factors",
                      "--seed", "--out"],
+        "import": ["--out", "--map", "--reimply", "--underlying", "--spot", "--as-of", "--max-age",
+                   "--overwrite"],
         "selftest": ["--backend", "--device"],
         "info": [],
     }

@@ -206,6 +206,7 @@ Json json_of(const WhatIfView& view, const WhatIfQuery& query, const RunConfig& 
            {{"margin", number(answer.after.margin_usd - answer.before.margin_usd)},
             {"components", json_of(difference)},
             {"standard_error", number(answer.standard_error_usd)}}},
+          {"is_exact", view.is_exact},
           {"market_sequence", view.market_sequence},
           {"position_sequence", view.position_sequence},
           {"as_of", time_of(view.as_of)},

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace shortfall::service {
 namespace {
@@ -28,7 +29,27 @@ void get_ip_and_port(const sockaddr_storage& address, socklen_t size, std::strin
   port = std::atoi(service.data());
 }
 
+bool is_token(unsigned char byte) {
+  return (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') ||
+         (byte >= 'a' && byte <= 'z') ||
+         (byte != 0 && std::strchr("!#$%&'*+-.^_`|~", byte) != nullptr);
+}
+
 }  // namespace
+
+bool HeaderSyntax::accepts(char byte) {
+  const bool ends_line = byte == '\n', was_return = std::exchange(previous_, byte) == '\r';
+  if (ends_line != was_return) return false;
+  if (ends_line) {
+    is_first_line_ = is_value_ = has_name_ = false;
+    return true;
+  }
+  // A line without a colon is none, unless it is empty: the end.
+  if (byte == '\r') return is_first_line_ || is_value_ || !has_name_;
+  if (is_first_line_ || is_value_) return byte == '\t' || ((byte & 0xe0) != 0 && byte != '\x7f');
+  if (byte == ':') return is_value_ = has_name_;
+  return has_name_ = is_token(static_cast<unsigned char>(byte));
+}
 
 Connection::Connection(int socket, const ConnectionLimits& limits, const ConnectionSignals& signals)
     : socket_(socket), limits_(limits), signals_(signals) {
@@ -54,6 +75,7 @@ bool Connection::wait(short events, Clock::time_point deadline) const {
 bool Connection::wait_for_request() {
   header_bytes_ = 0;
   is_in_body_ = has_answered_ = has_line_ = false;
+  syntax_ = {};
   failure_ = Failure::none;
   const Clock::time_point idle_until = Clock::now() + limits_.idle;
   while (begin_ == end_ && !is_ready(socket_, POLLIN, static_cast<int>(slice.count()))) {
@@ -87,7 +109,7 @@ ssize_t Connection::read(char* ptr, size_t size) {
     if (header_bytes_ == limits_.header_bytes_max) failure_ = Failure::too_large;
     size = std::min(size, limits_.header_bytes_max - header_bytes_);
   }
-  if (failure_ == Failure::too_large) return -1;
+  if (failure_ == Failure::too_large || failure_ == Failure::malformed) return -1;
   if (begin_ == end_ && !fill()) return failure_ == Failure::closed ? 0 : -1;
   size = std::min(size, end_ - begin_);
   std::memcpy(ptr, buffer_.data() + begin_, size);
@@ -95,6 +117,10 @@ ssize_t Connection::read(char* ptr, size_t size) {
   if (!is_in_body_) {
     header_bytes_ += size;
     has_line_ = has_line_ || std::memchr(ptr, '\n', size) != nullptr;
+    if (!std::all_of(ptr, ptr + size, [this](char byte) { return syntax_.accepts(byte); })) {
+      failure_ = Failure::malformed;
+      return -1;
+    }
   }
   return static_cast<ssize_t>(size);
 }

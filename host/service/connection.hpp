@@ -30,10 +30,22 @@ struct ConnectionSignals {
   bool is_stopping() const { return stop_time.load() != Clock::time_point::max(); }
 };
 
+/// Whether the bytes of a request's line and headers are what HTTP allows (RFC 9112). The library
+/// leaves out the lines that it does not understand; something in front of the service may not.
+class HeaderSyntax {
+ public:
+  /// Takes the next byte; false where it may not be there.
+  bool accepts(char byte);
+
+ private:
+  bool is_first_line_ = true, is_value_ = false, has_name_ = false;
+  char previous_ = '\n';
+};
+
 class Connection : public httplib::Stream {
  public:
   using Clock = ConnectionSignals::Clock;
-  enum class Failure : std::uint8_t { none, closed, timed_out, too_large };
+  enum class Failure : std::uint8_t { none, closed, timed_out, too_large, malformed };
 
   /// Owns the socket.
   Connection(int socket, const ConnectionLimits& limits, const ConnectionSignals& signals);
@@ -79,6 +91,7 @@ class Connection : public httplib::Stream {
   std::size_t begin_ = 0, end_ = 0;
   Clock::time_point deadline_;
   std::size_t header_bytes_ = 0, request_count_ = 0;
+  HeaderSyntax syntax_;
   bool is_in_body_ = false, has_answered_ = false, has_line_ = false;
   Failure failure_ = Failure::none;
 };

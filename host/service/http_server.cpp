@@ -59,10 +59,25 @@ const httplib::Headers& strict_headers() {
   return headers;
 }
 
+const char* reason_of(int status) {
+  switch (status) {
+    case 400:
+      return "Bad Request";
+    case 408:
+      return "Request Timeout";
+    case 414:
+      return "URI Too Long";
+    case 431:
+      return "Request Header Fields Too Large";
+    default:
+      return "Service Unavailable";
+  }
+}
+
 /// An answer where the library has given none.
-std::string raw_answer(const Refusal& refusal, const char* reason) {
+std::string raw_answer(const Refusal& refusal) {
   const std::string body = body_of(refusal);
-  std::string text = fmt::format("HTTP/1.1 {} {}\r\n", refusal.status, reason);
+  std::string text = fmt::format("HTTP/1.1 {} {}\r\n", refusal.status, reason_of(refusal.status));
   const auto add = [&](const std::string& name, const std::string& value) {
     text += fmt::format("{}: {}\r\n", name, value);
   };
@@ -80,6 +95,7 @@ std::optional<int> status_of_failure(const Connection& connection) {
   if (connection.failure() == Connection::Failure::timed_out) return 408;
   if (connection.failure() == Connection::Failure::too_large)
     return connection.has_line() ? 431 : 414;
+  if (connection.failure() == Connection::Failure::malformed) return 400;
   return std::nullopt;
 }
 
@@ -190,8 +206,7 @@ bool HttpServer::Listener::process_and_close_socket(int socket) {
     if (BoundedPool::is_turning_away()) {
       metrics_.count_turned_away();
       connection.write_now(raw_answer(
-          refuse_for_now(503, "too_many_connections", "too many connections are open", 1),
-          "Service Unavailable"));
+          refuse_for_now(503, "too_many_connections", "too many connections are open", 1)));
     } else {
       serve(connection);
     }
@@ -215,10 +230,7 @@ void HttpServer::Listener::serve(Connection& connection) {
     current = nullptr;
     const std::optional<int> failed = status_of_failure(connection);
     if (!connection.has_answered() && failed && connection.has_begun())
-      connection.write(raw_answer(refusal_of_status(*failed), *failed == 408 ? "Request Timeout"
-                                                              : *failed == 414
-                                                                  ? "URI Too Long"
-                                                                  : "Headers Too Large"));
+      connection.write(raw_answer(refusal_of_status(*failed)));
     if (exchange.is_unread || failed) return connection.finish();
     if (!is_answered || is_last || is_closed || exchange.is_to_close) return;
   }
@@ -362,7 +374,8 @@ void HttpServer::Listener::record(const httplib::Request& request,
   metrics_.count(is_known ? exchange->route->path : "other", is_known ? request.method : "any",
                  response.status, seconds);
   if (options_.log)
-    options_.log(fmt::format("{} {} {} {:.1f} ms", request.method.empty() ? "?" : request.method,
+    options_.log(fmt::format("{} {} {} {:.1f} ms",
+                             exchange->path.empty() ? "?" : request.method,  // not yet checked
                              in_quotes(exchange->path), response.status, seconds * 1e3));
 }
 

@@ -16,8 +16,11 @@ namespace {
 
 constexpr Quantity::Units contract = 1'000'000'000'000, limit = contract * 1'000'000 * contract;
 
+/// Empty where the problem is only counted: ten thousand searches for close names take seconds.
 template <class Named>
-std::string unknown(std::string_view what, std::string_view name, const std::vector<Named>& known) {
+std::string unknown(std::string_view what, std::string_view name, const std::vector<Named>& known,
+                    const Problems& problems) {
+  if (problems.count() >= Problems::kept_max) return {};
   std::vector<std::string_view> names;
   for (const Named& one : known) names.push_back(one.name);
   const std::string close = close_names(std::string(name), names);
@@ -75,7 +78,8 @@ void LiveBook::set_spots(const MarketUpdate& update, Problems& problems) {
     const std::string where = fmt::format("underlyings[{}]", s);
     const auto at = underlyings_.find(mark.underlying);
     if (at == underlyings_.end()) {
-      problems.add(where, 0, unknown("underlying", mark.underlying, inputs_.book.underlyings));
+      problems.add(where, 0,
+                   unknown("underlying", mark.underlying, inputs_.book.underlyings, problems));
       continue;
     }
     if (!(mark.spot_usd > 0 && std::isfinite(mark.spot_usd))) {
@@ -96,7 +100,8 @@ void LiveBook::set_marks(const MarketUpdate& update, Problems& problems) {
     const std::string where = fmt::format("instruments[{}]", m);
     const auto at = instruments_.find(mark.instrument);
     if (at == instruments_.end()) {
-      problems.add(where, 0, unknown("instrument", mark.instrument, inputs_.book.instruments));
+      problems.add(where, 0,
+                   unknown("instrument", mark.instrument, inputs_.book.instruments, problems));
       continue;
     }
     Instrument& instrument = inputs_.book.instruments[at->second];
@@ -189,7 +194,8 @@ void LiveBook::check(std::span<const PositionChange> changes) const {
       problems.add(where, 0, "account " + problem);
     const auto at = instruments_.find(change.instrument);
     if (at == instruments_.end()) {
-      problems.add(where, 0, unknown("instrument", change.instrument, inputs_.book.instruments));
+      problems.add(where, 0,
+                   unknown("instrument", change.instrument, inputs_.book.instruments, problems));
       continue;
     }
     const auto [sum, is_new] = sums.try_emplace({change.account, at->second}, 0);

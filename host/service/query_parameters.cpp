@@ -68,10 +68,12 @@ class Parameters {
 
   /// Throws what was reported, and whatever was not taken.
   void finish() {
-    for (const auto& [name, value] : values_)
-      problems_.push_back({"query " + name, 0, "there is no such parameter"});
-    if (problems_.empty()) return;
-    throw Refusal{400, "malformed", "the query is malformed", std::move(problems_)};
+    for (const auto& [name, value] : values_) report(name, "there is no such parameter");
+    try {
+      problems_.throw_if_any();
+    } catch (const InputError& error) {
+      throw Refusal{400, "malformed", "the query is malformed", listed_problems(error)};
+    }
   }
 
   static constexpr std::size_t unbounded = static_cast<std::size_t>(-1);
@@ -88,11 +90,11 @@ class Parameters {
       report(*name, "is there twice; give it once");
   }
   void report(const std::string& name, const std::string& message) {
-    problems_.push_back({"query " + name, 0, message});
+    problems_.add("query " + name, 0, message);
   }
 
   std::map<std::string, std::string, std::less<>> values_;
-  std::vector<Problem> problems_;
+  Problems problems_;
 };
 
 }  // namespace

@@ -53,15 +53,15 @@ Problem with_pointer(const Problem& problem) {
 Refusal unprocessable(const InputError& error) {
   const std::size_t count = error.problems().size() + error.omitted_count();
   Refusal refusal{422, "unprocessable", fmt::format("the request has {} problems", count)};
-  for (const Problem& problem : error.problems()) refusal.problems.push_back(with_pointer(problem));
+  for (const Problem& problem : listed_problems(error))
+    refusal.problems.push_back(with_pointer(problem));
   if (count == 1) refusal.message = refusal.problems.front().message;
-  if (error.omitted_count() > 0)
-    refusal.problems.push_back({"", 0, fmt::format("and {} more", error.omitted_count())});
   return refusal;
 }
 
 Refusal of_store(const StoreError& error) {
-  if (error.fault() == StoreFault::full || error.fault() == StoreFault::read_only)
+  if (error.fault() == StoreFault::full || error.fault() == StoreFault::read_only ||
+      error.fault() == StoreFault::in_use)
     return refuse_for_now(503, "state_not_writable", error.what(), 5);
   return {500, "state_failed", error.what()};
 }
@@ -74,6 +74,13 @@ Json json_of(const Refusal& refusal) {
     problems.push_back({{"where", problem.file}, {"message", problem.message}});
   return {
       {"error", refusal.error}, {"message", refusal.message}, {"problems", std::move(problems)}};
+}
+
+std::vector<Problem> listed_problems(const InputError& error) {
+  std::vector<Problem> problems = error.problems();
+  if (error.omitted_count() > 0)
+    problems.push_back({"", 0, fmt::format("and {} more", error.omitted_count())});
+  return problems;
 }
 
 Refusal refusal_of_current_exception() {
@@ -110,6 +117,8 @@ Refusal refusal_of_status(int status) {
       return {417, "expectation_failed", "an Expect other than 100-continue is not met"};
     case 431:
       return {431, "headers_too_large", "the request's headers are too large"};
+    case 416:  // of a Range that is none: others are not looked at
+      return refusal_of_status(400);
     default:
       if (status >= 500) return {status, "defect", "a defect of the program"};
       return {status, "malformed", "this is no HTTP request that is understood"};

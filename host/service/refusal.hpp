@@ -21,6 +21,9 @@ struct Refusal {
 
 Json json_of(const Refusal& refusal);
 
+/// Those of the error, and a last one that says how many there are besides.
+std::vector<Problem> listed_problems(const InputError& error);
+
 /// What an exception of the venue, the store or a parser comes to, for those that are not Refusals
 /// themselves. Called while it is being handled.
 Refusal refusal_of_current_exception();

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "load.hpp"
+#include "refusal.hpp"
 #include "shortfall/config.hpp"
 #include "strict_json.hpp"
 #include "text.hpp"
@@ -196,10 +197,19 @@ InstrumentMark instrument_mark(const json& entry, const std::string& where,
   return mark;
 }
 
+json parse_json(const std::string& body) {
+  try {
+    return parse_strict_json(body);
+  } catch (const JsonError& error) {
+    const std::string what = error.what();
+    throw Refusal{400, "malformed", "the body is no JSON: " + what, {{"", 0, what}}};
+  }
+}
+
 /// Members of the body and what is wrong with them, which throws at the end.
 template <std::size_t count, class Read>
 auto parse_body(const std::string& body, const std::string_view (&known)[count], Read read) {
-  const json parsed = parse_strict_json(body);
+  const json parsed = parse_json(body);
   Problems problems;
   Members members(parsed, "", problems, known);
   auto request = read(members, problems);
@@ -243,10 +253,12 @@ PositionBatch parse_positions(const std::string& body) {
   });
 }
 
-WhatIfQuery parse_what_if(const std::string& body) {
-  constexpr std::string_view known[] = {"account", "trades", "open"};
+WhatIfRequest parse_what_if(const std::string& body) {
+  constexpr std::string_view known[] = {"account", "trades", "open", "exact"};
   return parse_body(body, known, [](Members& members, Problems& problems) {
-    WhatIfQuery query;
+    WhatIfRequest request;
+    WhatIfQuery& query = request.query;
+    request.is_exact = members.boolean("exact", false);
     query.account = members.name("account");
     query.may_open = members.boolean("open", false);
     const json& trades = members.array("trades", 1, 100);
@@ -256,7 +268,7 @@ WhatIfQuery parse_what_if(const std::string& body) {
       std::string instrument = trade.name("instrument");
       query.trades.push_back({std::move(instrument), quantity(trade)});
     }
-    return query;
+    return request;
   });
 }
 

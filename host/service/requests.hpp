@@ -23,7 +23,11 @@ struct PositionBatch {
 };
 PositionBatch parse_positions(const std::string& body);
 
-WhatIfQuery parse_what_if(const std::string& body);
+struct WhatIfRequest {
+  WhatIfQuery query;
+  bool is_exact = false;  ///< asks for the bits of runs
+};
+WhatIfRequest parse_what_if(const std::string& body);
 
 /// The accounts of a partial run; empty for a full one.
 std::vector<std::string> parse_run(const std::string& body);

@@ -167,11 +167,11 @@ void Routes::get_instruments(const Call& call, httplib::Response& response) {
 
 void Routes::post_what_if(const Call& call, httplib::Response& response) {
   require_no_query(call.query);
-  const WhatIfQuery query = parse_what_if(call.body);
+  const auto [query, is_exact] = parse_what_if(call.body);
   const std::shared_ptr<void> place = simulations_.take();
   if (!place) throw refuse_for_now(429, "too_many_whatifs", "too many what-ifs wait already", 1);
   try {
-    send_json(response, json_of(venue_.what_if(query, false), query, venue_.config()));
+    send_json(response, json_of(venue_.what_if(query, is_exact), query, venue_.config()));
   } catch (const InputError& error) {
     refuse_what_if(query, error);
   }
@@ -249,6 +249,12 @@ void Routes::get_health(const Call&, httplib::Response& response) {
 }
 
 void Routes::get_readiness(const Call&, httplib::Response& response) {
+  // Without a token: where the directory is, and what is wrong with it, are not for everybody.
+  if (!venue_.is_writable())
+    throw refuse_for_now(503, "state_not_writable",
+                         "the state directory cannot be written; the answer to a change, or the "
+                         "run that failed, says why",
+                         5);
   if (!venue_.is_ready())
     throw refuse_for_now(503, "not_ready", "not every account has a margin yet", 1);
   send_json(response, {{"status", "ready"}});

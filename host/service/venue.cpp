@@ -50,7 +50,7 @@ Venue::Venue(const RunConfig& config, const std::filesystem::path& state,
              const VenueOptions& options)
     : config_(config),
       options_(options),
-      start_ms_(wall_clock_ms()),
+      start_ms_(options_.clock_ms()),
       store_(StateStore::open(state)) {
   require_number_of_paths(config_);
   for (std::optional<RunBackends>& backends : backends_)
@@ -77,6 +77,28 @@ bool Venue::is_ready() const {
       accounts_, [](const AccountState& account) { return account.margin.has_value(); });
 }
 
+bool Venue::is_writable() const {
+  const std::lock_guard lock(state_mutex_);
+  return is_writable_;
+}
+
+/// What appends to the store, and whether it could.
+template <class Append>
+auto Venue::write(Append append) {
+  const auto keep = [this](bool is_writable) {
+    const std::lock_guard lock(state_mutex_);
+    is_writable_ = is_writable;
+  };
+  try {
+    auto appended = append();
+    keep(true);
+    return appended;
+  } catch (const StoreError&) {
+    keep(false);
+    throw;
+  }
+}
+
 Venue::MarketAccepted Venue::update_market(const MarketUpdate& update) {
   const std::lock_guard order(store_mutex_);
   if (update.as_of < book_->config().as_of)
@@ -85,8 +107,8 @@ Venue::MarketAccepted Venue::update_market(const MarketUpdate& update) {
                     "back",
                     format_date_time(update.as_of), format_date_time(book_->config().as_of)));
   LiveBook::Moved moved = book_->after(update);
-  MarketAccepted accepted{store_.append_market(update), update.as_of, update.spots.size(),
-                          update.marks.size()};
+  MarketAccepted accepted{write([&] { return store_.append_market(update); }), update.as_of,
+                          update.spots.size(), update.marks.size()};
   {
     const std::lock_guard lock(state_mutex_);
     *book_ = std::move(moved.book);
@@ -106,7 +128,7 @@ Accepted Venue::change_positions(std::string_view client_id,
   // A batch that was accepted is accepted again, whatever the book has become.
   if (const std::optional<Accepted> repeat = store_.find(client_id, changes)) return *repeat;
   book_->check(changes);
-  const Accepted accepted = store_.append_positions(client_id, changes);
+  const Accepted accepted = write([&] { return store_.append_positions(client_id, changes); });
   const std::lock_guard lock(state_mutex_);
   const std::vector<std::uint32_t> touched = book_->apply(changes);
   accounts_.resize(book_->inputs().book.accounts.size());
@@ -117,7 +139,10 @@ Accepted Venue::change_positions(std::string_view client_id,
 }
 
 void Venue::mark_stale(std::uint32_t account) {
-  if (!accounts_[account].stale_since) accounts_[account].stale_since = Clock::now();
+  AccountState& state = accounts_[account];
+  const Clock::time_point now = Clock::now();
+  state.stale_since = state.stale_since.value_or(now);
+  state.unseen_since = state.unseen_since.value_or(now);
   wants_refresh_ = true;
   cadence_changed_.notify_all();
 }
@@ -135,7 +160,7 @@ void Venue::submit_refresh() {
     bool& is_waiting = has_refresh_[static_cast<std::size_t>(job_class)];
     const bool wants_near = job_class == JobClass::near_call;
     const auto is_its_own = [this, wants_near](const AccountState& account) {
-      return account.stale_since && is_near_call(account) == wants_near;
+      return account.unseen_since && is_near_call(account) == wants_near;
     };
     if (is_waiting || std::ranges::none_of(accounts_, is_its_own)) continue;
     is_waiting = true;
@@ -144,7 +169,7 @@ void Venue::submit_refresh() {
                  is_waiting = false;
                  std::vector<std::uint32_t> stale;
                  for (std::uint32_t a = 0; a < accounts_.size(); ++a)
-                   if (accounts_[a].stale_since && (!wants_near || is_near_call(accounts_[a])))
+                   if (accounts_[a].unseen_since && (!wants_near || is_near_call(accounts_[a])))
                      stale.push_back(a);
                  return snapshot_of(std::move(stale));
                });
@@ -160,7 +185,7 @@ Venue::Snapshot Venue::snapshot_of(std::vector<std::uint32_t> accounts) {
                     std::move(accounts), {},
                     market_sequence_,    position_sequence_};
   for (const std::uint32_t a : snapshot.accounts)
-    snapshot.stale_since.push_back(std::exchange(accounts_[a].stale_since, std::nullopt));
+    snapshot.unseen_since.push_back(std::exchange(accounts_[a].unseen_since, std::nullopt));
   return snapshot;
 }
 
@@ -176,7 +201,7 @@ std::shared_ptr<Venue::RunState> Venue::new_run(RunKind kind) {
   run->view.entry.path_count = config_.risk.path_count;
   run->view.entry.sampler = to_string(config_.risk.sampler);
   run->view.entry.program_version = version();
-  run->view.requested_at_ms = wall_clock_ms();
+  run->view.requested_at_ms = options_.clock_ms();
   run->view.input_hashes = input_hashes_;
   runs_.push_back(run);
   while (runs_.size() > runs_kept) runs_.pop_front();
@@ -203,7 +228,7 @@ Venue::Snapshot Venue::begin(RunState& run, const std::function<Snapshot()>& tak
     run.view.entry.market_sequence = snapshot.market_sequence;
     run.view.entry.position_sequence = snapshot.position_sequence;
     run.view.entry.as_of = snapshot.config.as_of;
-    run.view.entry.began_at_ms = wall_clock_ms();
+    run.view.entry.began_at_ms = options_.clock_ms();
     run.began = Clock::now();
     view = view_of(run);
   }
@@ -265,13 +290,14 @@ void Venue::publish(RunState& run, const Snapshot& snapshot, std::vector<Account
   RunEntry entry;
   {
     const std::lock_guard lock(state_mutex_);
-    run.view.entry.ended_at_ms = wall_clock_ms();
+    run.view.entry.ended_at_ms = options_.clock_ms();
     entry = run.view.entry;
   }
   std::uint64_t sequence = 0;
   {
     const std::lock_guard order(store_mutex_);
-    sequence = store_.append_run(entry, rows_of(margins, snapshot.config.margin));
+    sequence =
+        write([&] { return store_.append_run(entry, rows_of(margins, snapshot.config.margin)); });
   }
   StatusChanges changed;
   RunView view;
@@ -296,6 +322,7 @@ void Venue::publish(RunState& run, const Snapshot& snapshot, std::vector<Account
                            account.margin->equity_usd == margins[i].equity_usd;
       account.margin = std::move(margins[i]);
       account.source = source;
+      account.stale_since = account.unseen_since;
       if (!is_same || before != account.margin->status)
         changed.emplace_back(view_of(snapshot.accounts[i]), before);
     }
@@ -360,11 +387,11 @@ void Venue::end_without_margins(RunState& run, const Snapshot& snapshot, RunStat
       const std::lock_guard lock(state_mutex_);
       entry = run.view.entry;
     }
-    entry.ended_at_ms = wall_clock_ms();
+    entry.ended_at_ms = options_.clock_ms();
     entry.failure = why;
     try {
       const std::lock_guard order(store_mutex_);
-      sequence = store_.append_run(entry, {});
+      sequence = write([&] { return store_.append_run(entry, {}); });
     } catch (const StoreError&) {  // what failed may have been the store
     }
   }
@@ -372,12 +399,12 @@ void Venue::end_without_margins(RunState& run, const Snapshot& snapshot, RunStat
   {
     const std::lock_guard lock(state_mutex_);
     for (std::size_t i = 0; i < snapshot.accounts.size(); ++i) {
-      std::optional<Clock::time_point>& since = accounts_[snapshot.accounts[i]].stale_since;
-      if (snapshot.stale_since[i]) since = snapshot.stale_since[i];
+      std::optional<Clock::time_point>& since = accounts_[snapshot.accounts[i]].unseen_since;
+      if (snapshot.unseen_since[i]) since = snapshot.unseen_since[i];
     }
     end_run(run, status, why);
     run.view.sequence = sequence;
-    run.view.entry.ended_at_ms = wall_clock_ms();
+    run.view.entry.ended_at_ms = options_.clock_ms();
     if (sequence) run_sequence_ = std::max(run_sequence_, *sequence);
     if (status == RunStatus::failed) ++counts_.runs_failed;
     view = view_of(run);

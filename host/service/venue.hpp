@@ -127,12 +127,16 @@ struct VenueCounts {
                 position_batches = 0, backend_errors = 0, paths = 0;
 };
 
+/// Milliseconds since the epoch, by the wall clock: for people, never for order.
+std::int64_t wall_clock_ms();
+
 struct VenueOptions {
   double full_run_seconds = 60;    ///< between periodic full runs
   double near_call_ratio = 0.8;    ///< margin ratio from which an account is revalued first
   bool adopts_new_inputs = false;  ///< files that differ from the stored ones become the inputs
+  std::function<std::int64_t()> clock_ms = wall_clock_ms;  ///< for times that people read
   /// Once per class of jobs; empty: those that the configuration asks for.
-  std::function<RunBackends()> make_backends;
+  std::function<RunBackends()> make_backends = {};
 };
 
 /// For any number of threads. Methods throw InputError for what a request has wrong (422), Conflict
@@ -149,6 +153,8 @@ class Venue {
 
   /// Margins of every account are there.
   bool is_ready() const;
+  /// The last write to the store did not fail. The next full run writes.
+  bool is_writable() const;
 
   struct MarketAccepted {
     std::uint64_t sequence = 0;
@@ -186,6 +192,8 @@ class Venue {
   using StatusChanges = std::vector<std::pair<AccountView, std::optional<AccountStatus>>>;
 
   void load();
+  template <class Append>
+  auto write(Append append);
   void mark_stale(std::uint32_t account);
   bool is_near_call(const AccountState& account) const;
   void submit_refresh();
@@ -232,6 +240,7 @@ class Venue {
   bool has_refresh_[job_class_count] = {};
   bool will_hold_accounts_ = false;
   VenueCounts counts_;
+  bool is_writable_ = true;
   double paths_per_second_ = 0;
   BackendDescription backend_;
   std::deque<std::string> backend_failures_;

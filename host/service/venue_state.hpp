@@ -15,8 +15,9 @@ namespace shortfall::service {
 struct Venue::AccountState {
   std::optional<AccountMargin> margin;
   Source source;
-  /// When the first change came that the margin, and the run that is under way, do not know of.
-  std::optional<Clock::time_point> stale_since = Clock::now();
+  /// When the first change came that the margin does not know of, and of these the first that no
+  /// run under way knows of either.
+  std::optional<Clock::time_point> stale_since = Clock::now(), unseen_since = stale_since;
 };
 
 struct Venue::RunState {
@@ -31,12 +32,9 @@ struct Venue::Snapshot {
   RunConfig config;
   RunInputs inputs;
   std::vector<std::uint32_t> accounts;  ///< of the book, in the order of `inputs`
-  std::vector<std::optional<Clock::time_point>> stale_since;  ///< theirs, before it was taken
+  std::vector<std::optional<Clock::time_point>> unseen_since;  ///< theirs, before it was taken
   std::uint64_t market_sequence = 0, position_sequence = 0;
 };
-
-/// Milliseconds since the epoch, by the wall clock: for people, never for order.
-std::int64_t wall_clock_ms();
 
 /// The files that a configuration reads, by role.
 std::vector<InputFileCopy> read_input_files(const RunConfig& config);

@@ -10,9 +10,9 @@ try:
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service as DriverService
     from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys  # noqa: F401, for the tests
+    from selenium.webdriver.common.keys import Keys
 except ImportError:
-    webdriver = None
+    webdriver = Keys = None
 
 WIDE = (1280, 800)
 PHONE = (360, 740)
@@ -77,7 +77,8 @@ def missing():
     names = [package for package, is_there in (
         ("chromium", shutil.which("chromium")),
         ("chromium-driver", shutil.which("chromedriver")),
-        ("python3-selenium", webdriver)) if not is_there]
+        ("python3-selenium", webdriver),
+        ("libjs-chart.js", os.path.exists("/usr/share/javascript/chart.js"))) if not is_there]
     return ", ".join(names)
 
 
@@ -99,6 +100,7 @@ class Browser:
         self.driver = webdriver.Chrome(service=service, options=options)
         self.driver.set_page_load_timeout(60)
         self.driver.set_script_timeout(30)
+        self.page_count = 0
         self.look(WIDE, is_dark=False)
         self.block()
 
@@ -121,10 +123,11 @@ class Browser:
         return self.driver.execute_cdp_cmd(name, parameters)
 
     def open(self, address):
-        """A fresh page: the same page with another # would only change its view."""
-        self.driver.get("about:blank")
+        """A fresh page: the same address with another # would only change its view."""
+        self.page_count += 1
+        path, _, view = address.partition("#")
         self.driver.get_log("browser")
-        self.driver.get(address)
+        self.driver.get(f"{path}?{self.page_count}#{view}")
 
     def run(self, script, *values):
         return self.driver.execute_script(script, *values)

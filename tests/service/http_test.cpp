@@ -150,6 +150,14 @@ TEST_F(Http, AnswersWhatIfs) {
   EXPECT_EQ(what_if["difference"]["margin"].get<double>(),
             -what_if["before"]["margin"].get<double>());
   EXPECT_EQ(what_if["trades"][0]["quantity"], "-1000");
+  EXPECT_FALSE(what_if["is_exact"]);
+  const Answer exact = ask("POST", "/v1/whatif",
+                           R"({"account":"ann","exact":true,"trades":[{"instrument":"ETH-PERP",
+                               "quantity":"-1"}]})");
+  ASSERT_EQ(exact.status, 200) << exact.body;
+  EXPECT_TRUE(exact.read()["is_exact"]);
+  EXPECT_EQ(exact.read()["before"]["expected_shortfall"],
+            read("/v1/accounts/ann")["margin"]["expected_shortfall"]);
   const char* const unknown =
       R"({"account":"%","trades":[{"instrument":"ETH-PERP","quantity":"1"},
           {"instrument":"ETH-PREP","quantity":"1"}]})";
@@ -388,17 +396,27 @@ TEST_F(Http, CountsForPrometheus) {
   ask("GET", "/v1/accounts/zoe");
   ask("GET", "/v1/accounts/nobody");
   ask("GET", "/no/such/route");
-  const Answer answer = ask("GET", "/metrics");
-  EXPECT_EQ(answer.header("Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
-  for (const char* line :
-       {"shortfall_runs_total{outcome=\"done\"} ", "shortfall_position_batches_total 1\n",
-        "route=\"/v1/accounts/{account}\",status=\"200\"} 1\n",
-        "route=\"/v1/accounts/{account}\",status=\"404\"} 1\n",
-        "method=\"any\",route=\"other\",status=\"404\"} 1\n",
-        "shortfall_http_request_seconds_bucket{", "shortfall_queue_jobs{class=\"whatif\"} 0\n",
-        "shortfall_paths_per_second ", "shortfall_stale_seconds ", "shortfall_event_streams 0\n",
-        "shortfall_backend_errors_total 0\n", "process_start_time_seconds "})
+  const char* const lines[] = {"shortfall_runs_total{outcome=\"done\"} ",
+                               "shortfall_position_batches_total 1\n",
+                               "route=\"/v1/accounts/{account}\",status=\"200\"} 1\n",
+                               "route=\"/v1/accounts/{account}\",status=\"404\"} 1\n",
+                               "method=\"any\",route=\"other\",status=\"404\"} 1\n",
+                               "shortfall_http_request_seconds_bucket{",
+                               "shortfall_queue_jobs{class=\"whatif\"} 0\n",
+                               "shortfall_paths_per_second ",
+                               "shortfall_stale_seconds ",
+                               "shortfall_event_streams 0\n",
+                               "shortfall_backend_errors_total 0\n",
+                               "process_start_time_seconds "};
+  Answer answer;
+  eventually([&] {  // a request is counted after it was answered
+    answer = ask("GET", "/metrics");
+    return std::ranges::all_of(
+        lines, [&](const char* line) { return answer.body.find(line) != std::string::npos; });
+  });
+  for (const char* line : lines)
     EXPECT_NE(answer.body.find(line), std::string::npos) << line << "\n" << answer.body;
+  EXPECT_EQ(answer.header("Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
   EXPECT_EQ(answer.body.find("nobody"), std::string::npos) << "no label is a client's to choose";
 }
 

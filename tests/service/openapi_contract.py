@@ -98,7 +98,7 @@ class Contract:
         media_type = headers.get("Content-Type", "").split(";")[0].strip()
         operation, _ = self.operation(method, target)
         if operation is None:
-            if status not in (400, 401, 404, 405, 408, 414, 431, 503):
+            if status not in (400, 401, 404, 405, 408, 414, 421, 431, 503):
                 refuse("no such route, and not refused as such")
             response = self.document["components"]["responses"]["404"]
         else:

@@ -76,6 +76,14 @@ class RawClient {
     return received_;
   }
 
+  /// No more is to come.
+  void finish() { ::shutdown(socket_, SHUT_WR); }
+  /// Goes without a word, and takes nothing more.
+  void reset() {
+    const linger at_once{1, 0};
+    ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
+
   /// After receive: whether the server ended the connection.
   bool is_ended() const { return is_ended_; }
 
@@ -119,10 +127,8 @@ class ServedBook : public ::testing::Test {
     overrides.path_count = 2000;
     overrides.backend = BackendChoice::cpu;
     overrides.thread_count = 1;
-    VenueOptions venue_options;
-    venue_options.full_run_seconds = 3600;
     venue_ = std::make_unique<Venue>(load_config(book_.path("run.toml"), overrides),
-                                     book_.path("state"), venue_options);
+                                     book_.path("state"), venue_options_);
     HttpOptions any_port = options;
     any_port.listen.port = 0;
     server_ = std::make_unique<HttpServer>(*venue_, std::move(tokens), any_port);
@@ -161,6 +167,7 @@ class ServedBook : public ::testing::Test {
   }
 
   TemporaryBook book_;
+  VenueOptions venue_options_{.full_run_seconds = 3600};
   std::unique_ptr<Venue> venue_;
   std::unique_ptr<HttpServer> server_;
 };

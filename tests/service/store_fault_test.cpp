@@ -1,7 +1,6 @@
 // The store on full disks, read-only file systems, damaged files, and beside other processes: a
 // StoreError that says what to do, nothing lost, and it works again once the cause is removed.
 #include <fcntl.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -14,6 +13,7 @@
 #include <random>
 
 #include "host/service/store_schema.hpp"
+#include "small_disk.hpp"
 #include "temporary_store.hpp"
 
 namespace shortfall::service {
@@ -46,28 +46,6 @@ void expect_intact(StateStore& store, std::uint64_t batch_count) {
   store.check_all();
   EXPECT_EQ(append(store).sequence, batch_count + 1);
 }
-
-/// A small file system of its own on a directory, in a mount namespace of this process.
-class SmallDisk {
- public:
-  explicit SmallDisk(const std::filesystem::path& directory) : directory_(directory) {
-    is_mounted_ = ::unshare(CLONE_NEWNS) == 0 &&
-                  ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-                  ::mount("none", directory.c_str(), "tmpfs", 0, "size=1m") == 0;
-  }
-  ~SmallDisk() {
-    if (is_mounted_) ::umount2(directory_.c_str(), MNT_DETACH);
-  }
-  bool is_mounted() const { return is_mounted_; }
-  bool make_read_only(bool read_only) {
-    return ::mount("none", directory_.c_str(), nullptr, MS_REMOUNT | (read_only ? MS_RDONLY : 0),
-                   "size=1m") == 0;
-  }
-
- private:
-  std::filesystem::path directory_;
-  bool is_mounted_ = false;
-};
 
 /// Appends until there is no room. Empty where it never ends.
 std::optional<StoreError> append_until_fault(StateStore& store) {

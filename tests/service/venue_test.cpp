@@ -393,12 +393,15 @@ TEST_F(VenueWithCollateral, AnEarlierSnapshotDoesNotReplaceALaterMargin) {
     }
     EXPECT_EQ(venue->counts().runs_done, done + 1);
   };
+  std::size_t stale_inside = 0;  // while the change is being computed
+  const auto look_inside = [&](const FakeDevice&, PathRange, const Progress&) {
+    stale_inside = venue->engine().stale_account_count;
+  };
+  const Accident of_class[job_class_count] = {{}, look_inside, change_inside};
   VenueOptions options;
   options.make_backends = [&] {
-    const bool is_full_class = ++backends_made == job_class_count;
     std::vector<std::unique_ptr<Backend>> devices;
-    devices.push_back(
-        std::make_unique<FakeDevice>("cpu", is_full_class ? Accident(change_inside) : Accident()));
+    devices.push_back(std::make_unique<FakeDevice>("cpu", of_class[backends_made++]));
     return RunBackends(std::move(devices), {});
   };
   venue = open(options);
@@ -407,6 +410,7 @@ TEST_F(VenueWithCollateral, AnEarlierSnapshotDoesNotReplaceALaterMargin) {
   for (int tries = 0; tries < 2000 && venue->counts().runs_done < 3; ++tries)
     std::this_thread::sleep_for(5ms);
   settle(*venue);
+  EXPECT_EQ(stale_inside, 1u);
   EXPECT_EQ(venue->runs(1).front().entry.position_sequence, 1u);
   EXPECT_EQ(venue->account("short-strangle-03")->account.source.position_sequence, 1u);
   EXPECT_EQ(venue->account("long-straddle-01")->account.source.position_sequence, 0u);

@@ -21,7 +21,7 @@ export function mountAccount(main, frame, account) {
   const summary = h("div");
   const marginPart = h("div");
   const lossPart = h("div");
-  const positions = h("section", { "aria-label": "Positions" });
+  const positions = h("section", { "aria-labelledby": "positions-title" });
   main.replaceChildren(
     h("p", { class: "back" }, h("a", { href: "#/accounts" }, "Accounts")),
     h("h1", { tabindex: "-1", class: "account" }, account, " ", status),
@@ -66,7 +66,8 @@ export function mountAccount(main, frame, account) {
     marginPart.replaceChildren(margin === null ? "" : marginSection(margin));
     lossPart.replaceChildren(...(margin === null ? []
       : [lossSection(value), contributionSection(value)]));
-    positions.replaceChildren(positionTable(value.positions));
+    positions.replaceChildren(h("h2", { id: "positions-title" }, "Positions"),
+                              positionTable(value.positions));
   }
 
   function framed(chart) {
@@ -92,7 +93,7 @@ export function mountAccount(main, frame, account) {
       ]));
   }
 
-  function lossSection({ loss_distribution: losses }) {
+  function lossSection({ loss_distribution: losses, mode }) {
     const title = h("h2", { id: "loss-title" }, "Losses");
     const section = (...content) =>
       h("section", { "aria-labelledby": "loss-title" }, title, content);
@@ -106,6 +107,8 @@ export function mountAccount(main, frame, account) {
         ["Confidence", percent(losses.confidence)],
         ["Paths", count(paths)],
       ]),
+      mode !== "portfolio" && h("p", { class: "note" }, "Of all positions together. The margin " +
+        `adds up groups that do not offset each other (${mode} mode): its figures differ.`),
       h("details", { open: !hasCharts() },
         h("summary", {}, `${counts.length} bins as a table`),
         table("Paths by loss, USD", [
@@ -116,8 +119,9 @@ export function mountAccount(main, frame, account) {
         ], counts.map((_, bin) => bin))));
   }
 
-  function contributionSection({ contributions, contributions_rest: rest, margin }) {
-    const total = margin.expected_shortfall;
+  function contributionSection({ contributions, contributions_rest: rest }) {
+    // That of the positions now, which the margin need not have yet.
+    const total = contributions.reduce((sum, row) => sum + row.component_es, rest);
     const share = ({ component_es: amount }) => percent(total ? amount / total : null);
     return h("section", { class: "contributions", "aria-labelledby": "contributions-title" },
       h("h2", { id: "contributions-title" }, "Largest contributions"),
@@ -171,7 +175,7 @@ function summaryOf({ mode, margin }) {
 
 const positionTable = (rows) => rows.length === 0
   ? h("p", {}, "No positions.")
-  : table(`${plural(rows.length, "position")}, now; notional in USD`, [
+  : table(`${count(rows.length)} held now; notional in USD`, [
     { title: "Instrument", header: true, cell: (row) => row.instrument },
     { title: "Underlying", wide: true, cell: (row) => row.underlying },
     { title: "Type", cell: (row) => row.type },

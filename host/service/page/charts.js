@@ -91,28 +91,44 @@ const linesPlugin = (lines) => ({
     ctx.save();
     ctx.font = `${window.Chart.defaults.font.size}px ${window.Chart.defaults.font.family}`;
     ctx.textBaseline = "top";
+    for (const { value, colorName } of lines) {
+      const x = scales.x.getPixelForValue(value);
+      ctx.strokeStyle = color(colorName);
+      ctx.beginPath();
+      ctx.moveTo(x, top);
+      ctx.lineTo(x, bottom);
+      ctx.stroke();
+    }
     lines.forEach(({ value, text, colorName, side }, place) => {
       const x = scales.x.getPixelForValue(value);
       const width = ctx.measureText(text).width;
       const fits = { left: x - 4 - width > left, right: x + 4 + width < right };
       const isLeft = side === "left" ? fits.left || !fits.right : !fits.right && fits.left;
+      const from = isLeft ? x - 4 - width : x + 4;
       const y = top + 2 + 15 * place;
-      ctx.strokeStyle = ctx.fillStyle = color(colorName);
-      ctx.beginPath();
-      ctx.moveTo(x, top);
-      ctx.lineTo(x, bottom);
-      ctx.stroke();
-      ctx.textAlign = isLeft ? "right" : "left";
-      ctx.fillText(text, isLeft ? x - 4 : x + 4, y);
+      ctx.fillStyle = color("ground"); // another line may pass behind
+      ctx.fillRect(from - 2, y - 1, width + 4, 14);
+      ctx.fillStyle = color(colorName);
+      ctx.fillText(text, from, y);
     });
     ctx.restore();
   },
 });
 
+/// Where bins are drawn: the outermost, which hold all that is beyond, as wide as their neighbours.
+function drawnEdges(edges) {
+  if (edges.length < 5) return edges;
+  const drawn = [...edges];
+  drawn[0] = Math.max(edges[0], 2 * edges[1] - edges[2]);
+  drawn[edges.length - 1] = Math.min(edges.at(-1), 2 * edges.at(-2) - edges.at(-3));
+  return drawn;
+}
+
 const share = (confidence) => `${Number((100 * confidence).toFixed(6))} %`;
 
 export function lossChart(losses) {
   const { bin_edges: edges, counts, paths, confidence } = losses;
+  const drawn = drawnEdges(edges);
   const lines = [
     { value: losses.value_at_risk, colorName: "call", side: "left",
       text: `VaR ${share(confidence)} ${compact(losses.value_at_risk)}` },
@@ -120,12 +136,12 @@ export function lossChart(losses) {
       text: `ES ${compact(losses.expected_shortfall)}` },
   ];
   // Bins need not be of one width: heights are per mean width.
-  const meanWidth = (edges.at(-1) - edges[0]) / counts.length;
-  const height = (bin) => counts[bin] * meanWidth / (edges[bin + 1] - edges[bin] || meanWidth);
-  const points = counts.map((_, bin) => ({ x: edges[bin], y: height(bin), bin }));
+  const meanWidth = (drawn.at(-1) - drawn[0]) / counts.length;
+  const height = (bin) => counts[bin] * meanWidth / (drawn[bin + 1] - drawn[bin] || meanWidth);
+  const points = counts.map((_, bin) => ({ x: drawn[bin], y: height(bin), bin }));
   const tail = points.findLastIndex(({ x }) => x < losses.value_at_risk);
   if (tail >= 0) points.splice(tail + 1, 0, { ...points[tail], x: losses.value_at_risk });
-  points.push({ x: edges.at(-1), y: height(counts.length - 1), bin: counts.length - 1 });
+  points.push({ x: drawn.at(-1), y: height(counts.length - 1), bin: counts.length - 1 });
   const label = `Distribution of losses over ${count(paths)} paths, from ${compact(edges[0])} to ` +
     `${compact(edges.at(-1))} USD: ${lines.map(({ text }) => text).join(", ")}`;
   return framed("losses", label, (canvas) => new window.Chart(canvas, {
@@ -143,8 +159,8 @@ export function lossChart(losses) {
     options: options({
       interaction: { mode: "nearest", axis: "x", intersect: false },
       scales: {
-        x: { ...usdAxis(), type: "linear", min: Math.min(edges[0], losses.value_at_risk),
-             max: Math.max(edges.at(-1), losses.expected_shortfall) },
+        x: { ...usdAxis(), type: "linear", min: Math.min(drawn[0], losses.value_at_risk),
+             max: Math.max(drawn.at(-1), losses.expected_shortfall) },
         y: { beginAtZero: true, display: false },
       },
       plugins: {

@@ -85,10 +85,16 @@ function stateOf(engine) {
           { title: "State", cell: (row) =>
             h("span", { class: row.state === "failed" ? "liquidate" : "ok" }, row.state) },
           { title: "Paths/s", numeric: true, cell: (row) => compact(row.paths_per_second) },
-        ], engine.backends))),
+        ], engine.backends),
+        listed("Failures since the start", engine.backend_failures, "liquidate"))),
     full === null ? h("p", {}, "There has been no full run.") : fullRun(full),
   ];
 }
+
+/// Sentences under a title; nothing where there are none.
+const listed = (title, sentences, tone) => sentences.length > 0 &&
+  h("div", {}, h("p", { class: "note" }, title),
+    h("ul", { class: tone }, sentences.map((sentence) => h("li", {}, sentence))));
 
 const backendName = ({ name, device, instruction_set: set, threads, error }) => h("div", {},
   [name, set, threads && plural(threads, "thread")].filter(Boolean).join(", "),
@@ -106,6 +112,7 @@ const fullRun = (run) => h("section", { "aria-labelledby": "full-title" },
     ["Positions", `#${count(run.position_sequence)}`],
     ["Program", `${run.program_version}, inputs ${run.inputs_generation}`],
   ]),
+  listed("Warnings", run.warnings, "call"),
   h("details", {}, h("summary", {}, "Hashes for an audit"),
     facts([["Plan (SHA-256)", run.plan_hash ?? "–", "hash"],
            ...Object.entries(run.input_hashes).map(([file, hash]) => [file, hash, "hash"])])));

@@ -5,16 +5,19 @@ import { request } from "./api.js";
 const LONGEST_WAIT_MS = 30000;
 
 /// Calls onEvent(name, value) for each event, and onState(isLive) when the stream begins or ends.
-/// Connects again by itself, from the last event on.
+/// Connects again by itself, from the last event on. A page that nobody sees holds no stream: a
+/// browser opens six connections to one place, and keeps those of pages that were left.
 export async function follow({ onEvent, onState }) {
   let lastId = null;
   let waitMs = 1000;
   for (;;) {
     let retryMs = 0;
+    await visible();
+    const { signal } = seen;
     try {
       const headers = { Accept: "text/event-stream" };
       if (lastId !== null) headers["Last-Event-ID"] = lastId;
-      const response = await request("/v1/events", { headers });
+      const response = await request("/v1/events", { headers, signal });
       onState(true);
       waitMs = 1000;
       for await (const event of parsed(response.body)) {
@@ -26,8 +29,24 @@ export async function follow({ onEvent, onState }) {
       retryMs = 1000 * (error.retrySeconds ?? 0);
     }
     onState(false);
+    if (signal.aborted) continue;
     await new Promise((resolve) => setTimeout(resolve, Math.max(waitMs, retryMs)));
     waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS);
+  }
+}
+
+let seen = new AbortController(); // aborts where the page is hidden or left
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) return;
+  seen.abort();
+  seen = new AbortController();
+});
+
+/// Resolves at once where the page is visible, else as soon as it is.
+async function visible() {
+  while (document.hidden) {
+    await new Promise((resolve) =>
+      document.addEventListener("visibilitychange", resolve, { once: true }));
   }
 }
 

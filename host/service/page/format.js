@@ -19,8 +19,8 @@ export const count = (value) => written(whole, value);
 export const usd = (value) => written(Math.abs(value) >= 1e9 ? compactUsd : whole, value);
 export const usdCents = (value) => written(cents, value);
 export const compact = (value) => written(compactUsd, value);
-export const signed = (value) => {
-  const text = usdCents(value);
+export const signed = (value, money = usdCents) => {
+  const text = money(value);
   return value > 0 && /[1-9]/.test(text) ? `+${text}` : text;
 };
 export const percent = (share) =>

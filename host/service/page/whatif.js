@@ -3,7 +3,7 @@
 import { send } from "./api.js";
 import { instrumentField } from "./combobox.js";
 import { facts, h, problem, table } from "./dom.js";
-import { componentName, duration, ratio, signed, time, count, usdCents } from "./format.js";
+import { componentName, duration, ratio, signed, time, count, usd, usdCents } from "./format.js";
 
 const QUANTITY = "[\\-+−]?[0-9]{1,18}([.][0-9]{1,12})?";
 let made = 0;
@@ -72,8 +72,12 @@ export function whatIfForm(account, frame) {
 }
 
 function answerOf({ before, after, difference, ...asked }) {
+  // Three columns of large amounts with cents are wider than a phone.
+  const isLarge = [before, after].some(({ margin, equity = 0 }) =>
+    Math.max(margin, Math.abs(equity)) >= 1e6);
+  const money = isLarge ? usd : usdCents;
   const row = (name, from, to, by) =>
-    ({ name, from: usdCents(from), to: usdCents(to), by: signed(by ?? to - from) });
+    ({ name, from: money(from), to: money(to), by: signed(by ?? to - from, money) });
   const differences = new Map(difference.components.map(({ component, amount }) =>
     [component, amount]));
   const components = before.components.map(({ component, amount }, place) =>

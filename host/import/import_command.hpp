@@ -1,0 +1,10 @@
+// `shortfall import`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace shortfall {
+
+void add_import(CLI::App& app);
+
+}  // namespace shortfall
