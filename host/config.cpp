@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "confidence_interval.hpp"
+#include "history.hpp"
 #include "margin_config.hpp"
 #include "shortfall/plan.hpp"
 #include "text.hpp"
@@ -126,10 +127,18 @@ void read_model(TomlSection section, ModelConfig& model) {
 }
 
 /// k < 1 leaves no tail: methodology, section 5.
-void check_tail(const RiskConfig& risk, const Origin& origin, Problems& problems) {
+void check_tail(const RiskConfig& risk, const Origin& origin, bool has_history,
+                Problems& problems) {
   const double k = tail_size(risk.path_count, risk.confidence_level).k;
   if (k >= 1) return;
   const double needed = std::ceil((1 - 1e-9) / (1 - risk.confidence_level));
+  if (has_history) {
+    problems.add(origin.file, origin.line,
+                 fmt::format("{} rows at confidence {} leave no tail: (1 - confidence) * rows is "
+                             "{}, below 1; use {:.0f} rows or more, or a lower confidence",
+                             risk.path_count, risk.confidence_level, k, needed));
+    return;
+  }
   const std::string remedy = needed <= static_cast<double>(path_count_max)
                                  ? fmt::format("set paths to {:.0f} or more", needed)
                                  : "lower confidence";
@@ -204,9 +213,9 @@ void take_paths_of_history(TomlSection& section, RiskConfig& risk, const RunOver
     if (section.find(key))
       section.report(key, "has no meaning with scenarios = \"history\"; remove it");
   };
-  for (const char* const key : {"paths", "seed", "sampler", "scramblings", "max_paths",
-                                "target_relative_error", "precise_accounts",
-                                "precise_margin_share"})
+  for (const char* const key :
+       {"paths", "seed", "sampler", "scramblings", "max_paths", "target_relative_error",
+        "precise_accounts", "precise_margin_share"})
     refuse(key);
   if (overrides.path_count)
     problems.add("command line", 0, "--paths has no meaning with scenarios = \"history\"");
@@ -222,8 +231,9 @@ void check_charges_of_history(TomlSection section, const MarginConfig& margin) {
   if (margin.dependence)
     section.report("dependence", "resamples a distribution and a history is none; remove it");
   if (margin.procyclicality)
-    section.report("procyclicality", "simulates a stressed covariance and a history has none; "
-                                     "remove it");
+    section.report("procyclicality",
+                   "simulates a stressed covariance and a history has none; "
+                   "remove it");
 }
 
 void read_risk(TomlSection section, RiskConfig& risk, const RunOverrides& overrides,
@@ -234,6 +244,7 @@ void read_risk(TomlSection section, RiskConfig& risk, const RunOverrides& overri
   const toml::node* const automatic = history ? nullptr : section.find("paths");
   risk.is_automatic = automatic && automatic->is_string() && !overrides.path_count;
   Origin paths;
+  if (history) paths.file = history->string();
   if (risk.is_automatic) {
     if (*automatic->value<std::string>() != "auto")
       section.report("paths", fmt::format("is {}; it must be \"auto\" or a number of paths",
@@ -255,7 +266,7 @@ void read_risk(TomlSection section, RiskConfig& risk, const RunOverrides& overri
   section.report_unknown_keys();
   if (problems.count() > problems_before) return;
   if (risk.is_automatic) return check_rounds(section, risk);
-  check_tail(risk, paths, problems);
+  check_tail(risk, paths, history != nullptr, problems);
   check_points(risk, paths, problems);
 }
 

@@ -62,9 +62,10 @@ bool read_factor(std::string_view name, const NameTable<Underlying>& underlyings
   if (const auto found = underlyings.find(underlying)) {
     factor.underlying = *found;
   } else if (underlyings.is_complete()) {
-    file.report(fmt::format("factor {} is of the unknown underlying {}; list it in the underlyings "
-                            "file",
-                            in_quotes(name), in_quotes(underlying)));
+    file.report(
+        fmt::format("factor {} is of the unknown underlying {}; list it in the underlyings "
+                    "file",
+                    in_quotes(name), in_quotes(underlying)));
     return false;
   }
   return true;
@@ -74,9 +75,7 @@ class CovarianceReader {
  public:
   CovarianceReader(const std::filesystem::path& file, const NameTable<Underlying>& underlyings,
                    Covariance& covariance, Problems& problems)
-      : file_(file, problems),
-        underlyings_(underlyings),
-        covariance_(covariance) {
+      : file_(file, problems), underlyings_(underlyings), covariance_(covariance) {
     covariance.file = file;
   }
 

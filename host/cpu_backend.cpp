@@ -354,7 +354,8 @@ void take_history(const core::PlanArrays& plan, PathOf path_of, RowBuffers& row)
 void move_factors(const CpuLoops& loops, const core::PlanArrays& plan, std::uint64_t first_path,
                   RowBuffers& row) {
   if (plan.history)
-    return take_history(plan, [=](std::uint32_t p) { return first_path + p; }, row);
+    return take_history(
+        plan, [=](std::uint32_t p) { return first_path + p; }, row);
   loops.draw(plan, first_path, row.normals, row.mixing);
   loops.correlate(plan, row.normals, row.mixing, row.factors);
 }
@@ -362,7 +363,8 @@ void move_factors(const CpuLoops& loops, const core::PlanArrays& plan, std::uint
 void move_factors(const CpuLoops& loops, const core::PlanArrays& plan, const std::uint32_t* paths,
                   RowBuffers& row) {
   if (plan.history)
-    return take_history(plan, [=](std::uint32_t p) { return std::uint64_t{paths[p]}; }, row);
+    return take_history(
+        plan, [=](std::uint32_t p) { return std::uint64_t{paths[p]}; }, row);
   loops.draw_listed(plan, paths, row.normals, row.mixing);
   loops.correlate(plan, row.normals, row.mixing, row.factors);
 }

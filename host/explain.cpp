@@ -61,6 +61,7 @@ void add_tail(const RunInputs& inputs, const SimulatedPlan& simulated, MarginRun
       if (j >= worst_count) continue;
       WorstPath& worst = explanation.worst_paths.emplace_back();
       worst.path = paths[j];
+      if (!inputs.covariance.dates.empty()) worst.date = inputs.covariance.dates[paths[j]];
       worst.loss_usd = static_cast<double>(core::tail_loss(keys[j])) * usd;
       for (const std::uint32_t f : factors) worst.moves.push_back(move(f));
       for (const core::Holding& holding : plan.holdings) {

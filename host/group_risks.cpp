@@ -53,8 +53,7 @@ core::TailStatistics weighted_statistics(const Plan& plan, const std::uint64_t* 
   double sum = 0, linear = 0, square = 0;
   for (std::uint64_t j = 0; j < cut.whole; ++j) {
     const double weight = plan.weight(core::tail_path(keys[j]));
-    const double psi =
-        static_cast<double>(core::fixed_point(core::tail_loss(keys[j])) - least);
+    const double psi = static_cast<double>(core::fixed_point(core::tail_loss(keys[j])) - least);
     sum += weight * psi;
     linear += weight * weight * psi;
     square += weight * weight * (psi * psi);
@@ -62,8 +61,7 @@ core::TailStatistics weighted_statistics(const Plan& plan, const std::uint64_t* 
   const double mean = sum / static_cast<double>(plan.path_count), k = plan.tail.k;
   const double variance = square - 2 * mean * linear + mean * mean * weight_square_sum;
   const double value_at_risk = static_cast<double>(least);
-  return {value_at_risk, value_at_risk + sum / k,
-          variance > 0 ? __builtin_sqrt(variance) / k : 0};
+  return {value_at_risk, value_at_risk + sum / k, variance > 0 ? __builtin_sqrt(variance) / k : 0};
 }
 
 /// The accounts' risks at one time of revaluation.

@@ -56,19 +56,20 @@ class HistoryReader {
     const std::vector<std::string_view>& fields = file_.fields();
     const std::vector<Factor>& factors = covariance_.factors;
     if (fields.size() != factors.size() + 1) {
-      file_.report(fmt::format("{} has {} numbers for {} factors; a factor without a move on some "
-                               "date cannot be used: leave out the date or the factor",
-                               in_quotes(fields[0]), fields.size() - 1, factors.size()));
+      file_.report(
+          fmt::format("{} has {} numbers for {} factors; a factor without a move on some "
+                      "date cannot be used: leave out the date or the factor",
+                      in_quotes(fields[0]), fields.size() - 1, factors.size()));
       return false;
     }
     bool is_valid = read_date(fields[0]);
     for (std::size_t f = 0; f < factors.size(); ++f) {
       const std::optional<double> move = parse_real(fields[f + 1]);
       if (!move || std::abs(*move) > move_max) {
-        file_.report(fmt::format(
-            "column {}: {} {}", factors[f].name, in_quotes(fields[f + 1]),
-            move ? "is beyond 10; write log-moves as decimals, 0.05 for five per cent"
-                 : "is not a finite decimal number; leave out the date or the factor"));
+        file_.report(
+            fmt::format("column {}: {} {}", factors[f].name, in_quotes(fields[f + 1]),
+                        move ? "is beyond 10; write log-moves as decimals, 0.05 for five per cent"
+                             : "is not a finite decimal number; leave out the date or the factor"));
         return false;
       }
       covariance_.history.push_back(*move);
@@ -79,8 +80,8 @@ class HistoryReader {
   bool read_date(std::string_view text) {
     const std::optional<std::int64_t> date = parse_date(text);
     if (!date) {
-      file_.report(fmt::format("{} is no date; write 2026-01-15 or 2026-01-15T08:00:00Z",
-                               in_quotes(text)));
+      file_.report(
+          fmt::format("{} is no date; write 2026-01-15 or 2026-01-15T08:00:00Z", in_quotes(text)));
     } else if (last_date_ && *date <= *last_date_) {
       file_.report(fmt::format("{} does not follow {}; order the rows by date, each once",
                                in_quotes(text), in_quotes(covariance_.dates.back())));
@@ -140,8 +141,7 @@ void filter_volatility(std::vector<double>& moves, std::size_t factor_count, dou
       before[t] = variance;
       variance = decay * variance + (1 - decay) * (move(t) * move(t));
     }
-    for (std::size_t t = 0; t < row_count; ++t)
-      move(t) *= __builtin_sqrt(variance / before[t]);
+    for (std::size_t t = 0; t < row_count; ++t) move(t) *= __builtin_sqrt(variance / before[t]);
   }
 }
 
@@ -184,8 +184,7 @@ void load_history(const RunConfig& config, const NameTable<Underlying>& underlyi
     return;
   }
   if (config.model.history_filter == HistoryFilter::volatility)
-    filter_volatility(covariance.history, covariance.factors.size(),
-                      config.model.filter_half_life);
+    filter_volatility(covariance.history, covariance.factors.size(), config.model.filter_half_life);
   if (config.model.weight_half_life)
     covariance.weights = decaying_weights(row_count, *config.model.weight_half_life);
   check_weights(config, covariance.weights, problems);

@@ -42,8 +42,7 @@ void JointError::sort_by_path(std::uint64_t path_count) {
 }
 
 double JointError::standard_error(const TailSize& tail, std::uint64_t path_count,
-                                  std::uint32_t scrambling_count,
-                                  std::span<const double> weights) {
+                                  std::uint32_t scrambling_count, std::span<const double> weights) {
   // By path, and within a path in the order of the tails, so that the sums have one order.
   sort_by_path(path_count);
   double sum = 0, square = 0, linear = 0;
@@ -97,9 +96,8 @@ std::vector<double> account_errors_usd(const Plan& plan, const std::vector<Group
       const Plan::AccountSummary& account = plan.accounts[several[i]];
       for (std::uint32_t g = account.group_begin; g < account.group_end; ++g)
         joint.add(tail_of(g), canonical::power_of_two(plan.groups[g].scale_exponent));
-      errors_usd[several[i]] =
-          joint.standard_error(plan.tail, plan.path_count, plan.scrambling_count,
-                               plan.model.weights);
+      errors_usd[several[i]] = joint.standard_error(plan.tail, plan.path_count,
+                                                    plan.scrambling_count, plan.model.weights);
     }
   });
   return errors_usd;

@@ -247,10 +247,10 @@ void HeldAccount::evaluate(std::span<const std::unique_ptr<HeldAccount>> account
     const Tails tails = market.paths->tails(plan, nullptr, losses, progress);
     const std::vector<GroupRisk> risks = group_risks(plan, tails);
     for (std::size_t g = 0; g < evaluated.size(); ++g)
-      evaluated[g].tails.push_back({risks[g],
-                                    canonical::power_of_two(plan.groups[g].scale_exponent),
-                                    {tails.group(g),
-                                     tails.group(g) + tail_cut(plan, tails.group(g)).whole + 1}});
+      evaluated[g].tails.push_back(
+          {risks[g],
+           canonical::power_of_two(plan.groups[g].scale_exponent),
+           {tails.group(g), tails.group(g) + tail_cut(plan, tails.group(g)).whole + 1}});
   }
   for (std::size_t g = 0; g < evaluated.size(); ++g) {
     evaluation.groups[g]->tails = std::move(evaluated[g].tails);

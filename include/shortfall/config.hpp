@@ -42,7 +42,7 @@ struct ModelConfig {
   HistoryFilter history_filter = HistoryFilter::none;
   double filter_half_life = 11;  ///< rows; that of RiskMetrics' decay of 0.94
   /// Rows after which a row counts half; empty: all rows count the same.
-  std::optional<double> weight_half_life;
+  std::optional<double> weight_half_life = {};
 };
 
 struct RiskConfig {

@@ -30,9 +30,9 @@ struct Covariance {
   /// With Scenarios::history: T x F moves over the same horizon, the earliest first, as they are to
   /// be used, their dates, and their weights, which add up to T; `matrix` is their weighted second
   /// moment. No weights: all are 1.
-  std::vector<double> history;
-  std::vector<std::string> dates;
-  std::vector<double> weights;
+  std::vector<double> history = {};
+  std::vector<std::string> dates = {};
+  std::vector<double> weights = {};
 };
 
 /// The factor model of a run, canonical: every number comes from + - * / sqrt and the project's own
