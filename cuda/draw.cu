@@ -103,7 +103,30 @@ __global__ void __launch_bounds__(draw_threads)
   if (dimension == 0 && !plan.is_student_t) mixing[p] = 1.0;
 }
 
+/// A row of the history per path. Reads are factor_count doubles apart, but of a table that stays
+/// in the caches for all but the longest histories; writes are side by side. Bound by memory.
+__global__ void __launch_bounds__(draw_threads)
+    take_history(core::PlanArrays plan, TilePaths paths, const std::uint32_t* listed,
+                 double* normals, double* mixing, double* factors) {
+  const std::uint32_t p = blockIdx.y * blockDim.x + threadIdx.x, f = blockIdx.x;
+  if (p >= padded_count(paths)) return;
+  const std::uint64_t path = listed ? listed[p] : paths.first_path + p;
+  const std::size_t at = std::size_t{f} * paths.stride + p;
+  factors[at] = path < plan.path_count ? plan.history[path * plan.factor_count + f] : 0.0;
+  normals[at] = 0.0;
+  if (f == 0) mixing[p] = 1.0;
+}
+
 }  // namespace
+
+void launch_history(const core::PlanArrays& plan, const TilePaths& paths,
+                    const std::uint32_t* listed, double* normals, double* mixing, double* factors,
+                    cudaStream_t stream) {
+  const std::uint32_t columns = (padded_count(paths) + draw_threads - 1) / draw_threads;
+  take_history<<<dim3(plan.factor_count, columns), draw_threads, 0, stream>>>(
+      plan, paths, listed, normals, mixing, factors);
+  check_launch("take_history");
+}
 
 void launch_draw(const core::PlanArrays& plan, const TilePaths& paths, const std::uint32_t* listed,
                  double* normals, double* mixing, cudaStream_t stream) {

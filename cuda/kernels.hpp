@@ -29,6 +29,10 @@ SHORTFALL_CORE std::uint32_t padded_count(const TilePaths& paths) {
 /// consecutive ones, as many as the padded tile has; or null.
 void launch_draw(const core::PlanArrays& plan, const TilePaths& paths, const std::uint32_t* listed,
                  double* normals, double* mixing, cudaStream_t stream);
+/// The moves of a history, 0 beyond its last path, with normals of 0 and mixing of 1.
+void launch_history(const core::PlanArrays& plan, const TilePaths& paths,
+                    const std::uint32_t* listed, double* normals, double* mixing, double* factors,
+                    cudaStream_t stream);
 /// factors = factors * mixing + offset.
 void launch_mix(const core::PlanArrays& plan, const TilePaths& paths, const double* mixing,
                 double* factors, cudaStream_t stream);

@@ -118,6 +118,7 @@ void Simulation::lay_out(Arena& arena) {
   }
   arena.take(a.loading, std::size_t{plan.factor_count} * plan.factor_count);
   arena.take(a.offset, plan_.model.offset.size());
+  arena.take(a.history, plan_.model.history.size());
   arena.take(a.mixing_table, plan_.model.mixing_table.size());
   arena.take(a.sobol_directions, plan_.sobol_directions.size());
   arena.take(a.sobol_keys, plan_.sobol_keys.size());
@@ -177,6 +178,7 @@ void Simulation::upload_plan() {
   upload(a.loading, plan.loading, std::size_t{plan.factor_count} * plan.factor_count, stream,
          purpose);
   upload(a.offset, plan.offset, plan_.model.offset.size(), stream, purpose);
+  upload(a.history, plan.history, plan_.model.history.size(), stream, purpose);
   upload(a.mixing_table, plan.mixing_table, plan_.model.mixing_table.size(), stream, purpose);
   if (plan_.is_sobol()) {
     upload(a.sobol_directions, plan.sobol_directions, plan_.sobol_directions.size(), stream,
@@ -196,6 +198,7 @@ void Simulation::upload_plan() {
   device_plan_ = plan;
   device_plan_.loading = a.loading;
   device_plan_.offset = plan.offset ? a.offset : nullptr;
+  device_plan_.history = plan.history ? a.history : nullptr;
   device_plan_.mixing_table = a.mixing_table;
   device_plan_.sobol_directions = plan_.is_sobol() ? a.sobol_directions : nullptr;
   device_plan_.sobol_keys = a.sobol_keys;
@@ -220,10 +223,14 @@ void Simulation::upload_lists(const SlabLists& lists, const Stream& stream) {
 void Simulation::revalue(std::uint32_t lane, const TilePaths& paths, const std::uint32_t* listed) {
   const Stream& stream = lanes_[lane]->stream;
   const DeviceArrays::Tile& tile = arrays_.tile[lane];
-  launch_draw(device_plan_, paths, listed, tile.normals, tile.mixing, stream);
-  lanes_[lane]->blas->correlate(arrays_.loading, tile.normals, tile.factors,
-                                device_plan_.factor_count, paths.stride, padded_count(paths));
-  launch_mix(device_plan_, paths, tile.mixing, tile.factors, stream);
+  if (device_plan_.history) {
+    launch_history(device_plan_, paths, listed, tile.normals, tile.mixing, tile.factors, stream);
+  } else {
+    launch_draw(device_plan_, paths, listed, tile.normals, tile.mixing, stream);
+    lanes_[lane]->blas->correlate(arrays_.loading, tile.normals, tile.factors,
+                                  device_plan_.factor_count, paths.stride, padded_count(paths));
+    launch_mix(device_plan_, paths, tile.mixing, tile.factors, stream);
+  }
   launch_market_states(device_plan_, paths, tile.factors, tile.states, stream);
   launch_revalue(device_plan_, paths, tile.states, tile.values, stream);
 }
@@ -355,6 +362,7 @@ Tails Simulation::take(std::uint64_t path_count, const Stream& stream) const {
                              cudaMemcpyDeviceToHost, stream);
   });
   stream.wait("tails of the groups");
+  sort_if_weighted(plan_, tails);
   return tails;
 }
 

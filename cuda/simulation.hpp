@@ -34,7 +34,7 @@ struct DeviceArrays {
     std::byte* workspace;
   };
   Tile tile[2];
-  double *loading, *offset, *mixing_table;
+  double *loading, *offset, *history, *mixing_table;
   std::uint32_t *sobol_directions, *sobol_keys;
   core::StateRow* state_rows;
   core::StrikeCell* strike_cells;

@@ -71,7 +71,6 @@ class TailValues {
         groups_(std::move(groups)),
         cursors_(groups_.size()),
         boundaries_(groups_.size()),
-        places_(groups_.size() * plan_.tail.whole),
         sums_(plan_.holdings.size()),
         at_boundary_(plan_.holdings.size()) {
     find_paths(simulated.tails);
@@ -85,24 +84,31 @@ class TailValues {
     parallel_for(groups_.size(), thread_count_, [&](std::size_t i) { add_to(i, first, values); });
   }
 
-  double component_usd(std::uint64_t holding, std::int32_t scale_exponent) const {
-    const TailSize& tail = plan_.tail;
-    const double boundary_weight = tail.k - static_cast<double>(tail.whole);
-    const double mean = (sums_[holding] + boundary_weight * at_boundary_[holding]) / tail.k;
+  /// Of a holding of the i-th group.
+  double component_usd(std::size_t i, std::uint64_t holding, std::int32_t scale_exponent) const {
+    const double mean =
+        (sums_[holding] + cuts_[i].boundary_weight * at_boundary_[holding]) / plan_.tail.k;
     return -static_cast<double>(plan_.holdings[holding].weight) * mean *
            canonical::power_of_two(scale_exponent);
   }
 
  private:
   void find_paths(const Tails& tails) {
-    const std::uint64_t whole = plan_.tail.whole;
     PathSet set(plan_.path_count);
-    for (const std::uint32_t group : groups_)
-      for (std::uint64_t j = 0; j <= whole; ++j) set.insert(core::tail_path(tails.group(group)[j]));
+    std::size_t place_count = 0;
+    for (const std::uint32_t group : groups_) {
+      const std::uint64_t* const keys = tails.group(group);
+      cuts_.push_back(tail_cut(plan_, keys));
+      first_places_.push_back(place_count);
+      place_count += cuts_.back().whole;
+      for (std::uint64_t j = 0; j <= cuts_.back().whole; ++j) set.insert(core::tail_path(keys[j]));
+    }
+    places_.resize(place_count);
     paths_ = set.list();
     parallel_for(groups_.size(), thread_count_, [&](std::size_t i) {
       const std::uint64_t* const keys = tails.group(groups_[i]);
-      std::uint32_t* const places = places_.data() + i * whole;
+      const std::uint64_t whole = cuts_[i].whole;
+      std::uint32_t* const places = places_.data() + first_places_[i];
       for (std::uint64_t j = 0; j < whole; ++j) places[j] = set.place(core::tail_path(keys[j]));
       std::sort(places, places + whole);
       boundaries_[i] = set.place(core::tail_path(keys[whole]));
@@ -110,9 +116,9 @@ class TailValues {
   }
 
   void add_to(std::size_t i, std::size_t first, const PathValues& values) {
-    const std::uint64_t whole = plan_.tail.whole;
+    const std::uint64_t whole = cuts_[i].whole;
     const std::size_t end = first + values.path_count;
-    const std::uint32_t* const places = places_.data() + i * whole;
+    const std::uint32_t* const places = places_.data() + first_places_[i];
     const std::size_t from = cursors_[i];
     std::size_t to = from;
     while (to < whole && places[to] < end) ++to;
@@ -123,7 +129,8 @@ class TailValues {
       const std::size_t instrument = plan_.holdings[h].instrument & core::Holding::index_mask;
       const float* const row = values.values.data() + instrument * values.path_count;
       double sum = sums_[h];
-      for (std::size_t j = from; j < to; ++j) sum += static_cast<double>(row[places[j] - first]);
+      for (std::size_t j = from; j < to; ++j)
+        sum += plan_.weight(paths_[places[j]]) * static_cast<double>(row[places[j] - first]);
       sums_[h] = sum;
       if (has_boundary) at_boundary_[h] = row[boundaries_[i] - first];
     }
@@ -132,9 +139,11 @@ class TailValues {
   const Plan& plan_;
   const std::uint32_t thread_count_;
   const std::vector<std::uint32_t> groups_;
-  std::vector<std::size_t> cursors_;       ///< by place in groups_: entries that were added
+  std::vector<TailCut> cuts_;              ///< by place in groups_
+  std::vector<std::size_t> cursors_;       ///< likewise: entries that were added
   std::vector<std::uint32_t> boundaries_;  ///< likewise: place of the boundary path in paths_
-  std::vector<std::uint32_t> places_;  ///< likewise: of the others, `whole` per group, ascending
+  std::vector<std::size_t> first_places_;  ///< likewise: in places_
+  std::vector<std::uint32_t> places_;      ///< of the others, group by group, ascending
   std::vector<std::uint32_t> paths_;
   std::vector<double> sums_;        ///< by holding
   std::vector<float> at_boundary_;  ///< by holding
@@ -153,9 +162,11 @@ std::vector<double> components_usd(const BaseRun& base, const Replay& replay,
     TailValues tail(base.revaluations[r], groups, thread_count);
     replay(plan, tail.paths(),
            [&](std::size_t first, const PathValues& values) { tail.add(first, values); });
-    for (const std::uint32_t g : groups)
+    for (std::size_t i = 0; i < groups.size(); ++i) {
+      const std::uint32_t g = groups[i];
       for (std::uint64_t h = plan.group_begin[g]; h < plan.group_begin[g + 1]; ++h)
-        components[h] = tail.component_usd(h, plan.groups[g].scale_exponent);
+        components[h] = tail.component_usd(i, h, plan.groups[g].scale_exponent);
+    }
   }
   return components;
 }

@@ -100,6 +100,13 @@ std::unique_ptr<Backend> make_backend(const ComputeConfig& config) {
   return std::move(make_backends(config).front());
 }
 
+void sort_if_weighted(const Plan& plan, Tails& tails) {
+  if (!plan.is_weighted()) return;
+  const auto count = static_cast<std::ptrdiff_t>(tails.count);
+  for (auto group = tails.keys.begin(); group != tails.keys.end(); group += count)
+    std::sort(group, group + count, std::greater<>());
+}
+
 Tails merge(const Plan& plan, const Tails& a, const Tails& b) {
   const std::size_t group_count = plan.groups.size();
   Tails merged;
@@ -116,6 +123,7 @@ Tails merge(const Plan& plan, const Tails& a, const Tails& b) {
     merged.keys.insert(merged.keys.end(), both.begin(),
                        both.begin() + static_cast<std::ptrdiff_t>(merged.count));
   }
+  sort_if_weighted(plan, merged);
   return merged;
 }
 

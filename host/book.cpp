@@ -8,6 +8,7 @@
 
 #include "collateral.hpp"
 #include "csv.hpp"
+#include "history.hpp"
 #include "load.hpp"
 #include "load_charges.hpp"
 #include "load_stress.hpp"
@@ -140,7 +141,10 @@ RunInputs load_inputs(const RunConfig& config) {
   if (config.inputs.collateral) {
     load_collateral(*config.inputs.collateral, underlyings, book.collateral, problems);
   }
-  load_covariance(config.inputs.covariance, underlyings, inputs.covariance, problems);
+  if (config.model.scenarios == Scenarios::history)
+    load_history(config, underlyings, inputs.covariance, problems);
+  else
+    load_covariance(config.inputs.covariance, underlyings, inputs.covariance, problems);
   const std::vector<std::size_t> first_lines =
       load_positions(config.inputs.positions, instruments, book, problems);
   if (config.margin.collateral && config.margin.collateral->is_simulated)

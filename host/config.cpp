@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "confidence_interval.hpp"
+#include "history.hpp"
 #include "margin_config.hpp"
 #include "shortfall/plan.hpp"
 #include "text.hpp"
@@ -21,6 +22,10 @@ namespace {
 constexpr Choice<Distribution> distributions[] = {{"gaussian", Distribution::gaussian},
                                                   {"student_t", Distribution::student_t}};
 constexpr Choice<Sampler> samplers[] = {{"philox", Sampler::philox}, {"sobol", Sampler::sobol}};
+constexpr Choice<Scenarios> scenario_choices[] = {{"drawn", Scenarios::drawn},
+                                                  {"history", Scenarios::history}};
+constexpr Choice<HistoryFilter> history_filters[] = {{"none", HistoryFilter::none},
+                                                     {"volatility", HistoryFilter::volatility}};
 constexpr Choice<Factorization> factorizations[] = {
     {"cholesky", Factorization::cholesky},
     {"principal_components", Factorization::principal_components}};
@@ -43,6 +48,8 @@ constexpr RealDomain days_domain{"above 0 (at least 1e-9) and at most 100000 day
 constexpr RealDomain degrees_domain{
     "above 2 and at most 1000000; beyond that use distribution = \"gaussian\"",
     [](double x) { return x > 2 && x <= 1e6; }};
+constexpr RealDomain half_life_domain{"at least 1 and at most 100000 rows",
+                                      [](double x) { return x >= 1 && x <= 1e5; }};
 constexpr RealDomain confidence_domain{"at least 0.5 and below 1",
                                        [](double x) { return x >= 0.5 && x < 1; }};
 constexpr RealDomain relative_error_domain{"at least 1e-6 and at most 1",
@@ -55,18 +62,47 @@ constexpr RealDomain tail_floor_domain{"above 0 and below 1, or \"auto\"",
 constexpr std::uint64_t path_count_max = std::uint64_t{1} << 32;
 constexpr std::uint32_t tile_paths_max = 65'536;
 
-void read_inputs(TomlSection section, InputFiles& inputs) {
+void read_inputs(TomlSection section, InputFiles& inputs, Scenarios scenarios) {
   const auto required = [&](const char* key, std::filesystem::path& path) {
     if (!section.path(key, path)) section.report_missing(key, "write the path of the file");
   };
   required("underlyings", inputs.underlyings);
   required("instruments", inputs.instruments);
   required("positions", inputs.positions);
-  required("covariance", inputs.covariance);
+  const bool has_history = scenarios == Scenarios::history;
+  required(has_history ? "history" : "covariance", inputs.covariance);
+  if (section.find(has_history ? "covariance" : "history"))
+    section.report(has_history ? "covariance" : "history",
+                   has_history ? "is not used with [model] scenarios = \"history\"; remove one"
+                               : "needs [model] scenarios = \"history\"");
   std::filesystem::path accounts, collateral;
   if (section.path("accounts", accounts)) inputs.accounts = accounts;
   if (section.path("collateral", collateral)) inputs.collateral = collateral;
   section.report_unknown_keys();
+}
+
+/// [model] scenarios, and what has a meaning with one of them only.
+void read_scenarios(TomlSection& section, ModelConfig& model) {
+  section.choice("scenarios", model.scenarios, scenario_choices);
+  const bool has_history = model.scenarios == Scenarios::history;
+  const auto refuse = [&](const char* key, const char* remedy) {
+    if (section.find(key)) section.report(key, remedy);
+  };
+  if (has_history) {
+    for (const char* const key :
+         {"distribution", "degrees_of_freedom", "tail_floor", "factorization"})
+      refuse(key, "has no meaning with scenarios = \"history\"; remove it");
+    section.choice("history_filter", model.history_filter, history_filters);
+    section.real("filter_half_life", model.filter_half_life, half_life_domain);
+    if (section.find("weight_half_life")) {
+      double half_life = 0;
+      section.real("weight_half_life", half_life, half_life_domain);
+      model.weight_half_life = half_life;
+    }
+  } else {
+    for (const char* const key : {"history_filter", "filter_half_life", "weight_half_life"})
+      refuse(key, "needs scenarios = \"history\"");
+  }
 }
 
 void read_model(TomlSection section, ModelConfig& model) {
@@ -86,14 +122,23 @@ void read_model(TomlSection section, ModelConfig& model) {
   }
   section.real("covariance_horizon_days", model.covariance_horizon_days, days_domain);
   section.choice("factorization", model.factorization, factorizations);
+  read_scenarios(section, model);
   section.report_unknown_keys();
 }
 
 /// k < 1 leaves no tail: methodology, section 5.
-void check_tail(const RiskConfig& risk, const Origin& origin, Problems& problems) {
+void check_tail(const RiskConfig& risk, const Origin& origin, bool has_history,
+                Problems& problems) {
   const double k = tail_size(risk.path_count, risk.confidence_level).k;
   if (k >= 1) return;
   const double needed = std::ceil((1 - 1e-9) / (1 - risk.confidence_level));
+  if (has_history) {
+    problems.add(origin.file, origin.line,
+                 fmt::format("{} rows at confidence {} leave no tail: (1 - confidence) * rows is "
+                             "{}, below 1; use {:.0f} rows or more, or a lower confidence",
+                             risk.path_count, risk.confidence_level, k, needed));
+    return;
+  }
   const std::string remedy = needed <= static_cast<double>(path_count_max)
                                  ? fmt::format("set paths to {:.0f} or more", needed)
                                  : "lower confidence";
@@ -161,33 +206,67 @@ void check_rounds(TomlSection& section, RiskConfig& risk) {
                              risk.path_count_max, risk.path_count));
 }
 
+/// Paths are the rows of the history: nothing is drawn.
+void take_paths_of_history(TomlSection& section, RiskConfig& risk, const RunOverrides& overrides,
+                           const std::filesystem::path& history, Problems& problems) {
+  const auto refuse = [&](const char* key) {
+    if (section.find(key))
+      section.report(key, "has no meaning with scenarios = \"history\"; remove it");
+  };
+  for (const char* const key :
+       {"paths", "seed", "sampler", "scramblings", "max_paths", "target_relative_error",
+        "precise_accounts", "precise_margin_share"})
+    refuse(key);
+  if (overrides.path_count)
+    problems.add("command line", 0, "--paths has no meaning with scenarios = \"history\"");
+  if (overrides.seed)
+    problems.add("command line", 0, "--seed has no meaning with scenarios = \"history\"");
+  risk.seed = 0;
+  // Where they cannot be counted the loader says why.
+  if (const auto row_count = count_history_rows(history)) risk.path_count = *row_count;
+}
+
+/// Charges that simulate another model than the run's.
+void check_charges_of_history(TomlSection section, const MarginConfig& margin) {
+  if (margin.dependence)
+    section.report("dependence", "resamples a distribution and a history is none; remove it");
+  if (margin.procyclicality)
+    section.report("procyclicality",
+                   "simulates a stressed covariance and a history has none; "
+                   "remove it");
+}
+
 void read_risk(TomlSection section, RiskConfig& risk, const RunOverrides& overrides,
-               Problems& problems) {
+               const std::filesystem::path* history, Problems& problems) {
   const std::size_t problems_before = problems.count();
+  if (history) take_paths_of_history(section, risk, overrides, *history, problems);
   constexpr std::uint64_t seed_max = (std::uint64_t{1} << 63) - 1;
-  const toml::node* const automatic = section.find("paths");
+  const toml::node* const automatic = history ? nullptr : section.find("paths");
   risk.is_automatic = automatic && automatic->is_string() && !overrides.path_count;
   Origin paths;
+  if (history) paths.file = history->string();
   if (risk.is_automatic) {
     if (*automatic->value<std::string>() != "auto")
       section.report("paths", fmt::format("is {}; it must be \"auto\" or a number of paths",
                                           in_quotes(*automatic->value<std::string>())));
-  } else {
+  } else if (!history) {
     paths = section.integer("paths", risk.path_count, {1, path_count_max}, "--paths",
                             overrides.path_count);
   }
-  section.integer("seed", risk.seed, {0, seed_max}, "--seed", overrides.seed);
-  section.choice("sampler", risk.sampler, samplers);
-  section.integer("scramblings", risk.scrambling_count, {2, scrambling_count_max}, "",
-                  std::optional<std::uint32_t>());
+  if (!history) {
+    section.integer("seed", risk.seed, {0, seed_max}, "--seed", overrides.seed);
+    section.choice("sampler", risk.sampler, samplers);
+    section.integer("scramblings", risk.scrambling_count, {2, scrambling_count_max}, "",
+                    std::optional<std::uint32_t>());
+  }
   section.real("confidence", risk.confidence_level, confidence_domain);
   section.real("horizon_days", risk.horizon_days, days_domain);
   section.choice("revalue_at", risk.revalue_at, revaluation_times);
-  read_precision(section, risk);
+  if (!history) read_precision(section, risk);
   section.report_unknown_keys();
   if (problems.count() > problems_before) return;
   if (risk.is_automatic) return check_rounds(section, risk);
-  check_tail(risk, paths, problems);
+  check_tail(risk, paths, history != nullptr, problems);
   check_points(risk, paths, problems);
 }
 
@@ -266,13 +345,16 @@ RunConfig load_config(const std::filesystem::path& file, const RunOverrides& ove
     return TomlSection(*document, name, file.string(), problems);
   };
   report_unknown_tables(*document, file, what, section_names, problems);
-  read_inputs(section("inputs"), config.inputs);
+  read_model(section("model"), config.model);
+  const bool has_history = config.model.scenarios == Scenarios::history;
+  read_inputs(section("inputs"), config.inputs, config.model.scenarios);
   TomlSection market = section("market");
   market.date_time("as_of", config.as_of);
   market.report_unknown_keys();
-  read_model(section("model"), config.model);
-  read_risk(section("risk"), config.risk, overrides, problems);
+  read_risk(section("risk"), config.risk, overrides,
+            has_history ? &config.inputs.covariance : nullptr, problems);
   read_margin(section("margin"), config.margin);
+  if (has_history) check_charges_of_history(section("margin"), config.margin);
   check_component_tails(config, problems);
   read_compute(section("compute"), config.compute, overrides);
   read_output(section("output"), config.output, overrides);
@@ -282,6 +364,8 @@ RunConfig load_config(const std::filesystem::path& file, const RunOverrides& ove
 
 const char* to_string(Distribution value) { return name_of(distributions, value); }
 const char* to_string(Sampler value) { return name_of(samplers, value); }
+const char* to_string(Scenarios value) { return name_of(scenario_choices, value); }
+const char* to_string(HistoryFilter value) { return name_of(history_filters, value); }
 const char* to_string(Factorization value) { return name_of(factorizations, value); }
 const char* to_string(RevalueAt value) { return name_of(revaluation_times, value); }
 const char* to_string(InstructionSet value) { return name_of(instruction_sets, value); }

@@ -41,19 +41,46 @@ bool read_kind(std::string_view text, Factor& factor) {
          factor.tenor_days <= tenor_days_max;
 }
 
+/// The factor of a column; false where it is none, which is reported.
+bool read_factor(std::string_view name, const NameTable<Underlying>& underlyings,
+                 NameTable<Factor>& factors, CsvFile& file) {
+  const auto [index, is_new] = factors.insert(name);
+  if (!is_new) {
+    file.report(fmt::format("duplicate factor {}; remove one of them", in_quotes(name)));
+    return false;
+  }
+  Factor& factor = factors.entries()[index];
+  const std::size_t dot = name.find('.');
+  if (dot == std::string_view::npos || !read_kind(name.substr(dot + 1), factor)) {
+    file.report(
+        fmt::format("factor {} is of no known kind; write <underlying>.spot, .vol.<N>d with N from "
+                    "1 to {}, .skew, .basis or .perp",
+                    in_quotes(name), tenor_days_max));
+    return false;
+  }
+  const std::string_view underlying = name.substr(0, dot);
+  if (const auto found = underlyings.find(underlying)) {
+    factor.underlying = *found;
+  } else if (underlyings.is_complete()) {
+    file.report(
+        fmt::format("factor {} is of the unknown underlying {}; list it in the underlyings "
+                    "file",
+                    in_quotes(name), in_quotes(underlying)));
+    return false;
+  }
+  return true;
+}
+
 class CovarianceReader {
  public:
   CovarianceReader(const std::filesystem::path& file, const NameTable<Underlying>& underlyings,
                    Covariance& covariance, Problems& problems)
-      : file_(file, problems),
-        underlyings_(underlyings),
-        covariance_(covariance),
-        names_(covariance.factors) {
+      : file_(file, problems), underlyings_(underlyings), covariance_(covariance) {
     covariance.file = file;
   }
 
   void read() {
-    if (!read_header()) return;
+    if (!read_factor_header(file_, "factor", underlyings_, covariance_.factors)) return;
     const std::size_t count = covariance_.factors.size();
     covariance_.matrix.reserve(count * count);
     bool is_valid = true;
@@ -74,58 +101,6 @@ class CovarianceReader {
   }
 
  private:
-  bool read_header() {
-    if (!file_.next()) {
-      if (file_.is_complete())
-        file_.report_file("is empty; begin it with factor,<name>,<name>,...");
-      return false;
-    }
-    const std::vector<std::string_view>& header = file_.fields();
-    if (header[0] != "factor" || header.size() < 2) {
-      file_.report(
-          fmt::format("header begins with {}; write factor,<name>,<name>,... separated by "
-                      "commas",
-                      in_quotes(header[0])));
-      return false;
-    }
-    if (header.size() - 1 > factors_max) {
-      file_.report(
-          fmt::format("has {} factors; at most {} are supported", header.size() - 1, factors_max));
-      return false;
-    }
-    bool is_valid = true;
-    for (std::size_t i = 1; i < header.size(); ++i) is_valid = read_factor(header[i]) && is_valid;
-    return is_valid;
-  }
-
-  bool read_factor(std::string_view name) {
-    const auto [index, is_new] = names_.insert(name);
-    if (!is_new) {
-      file_.report(fmt::format("duplicate factor {}; remove one and its row", in_quotes(name)));
-      return false;
-    }
-    Factor& factor = covariance_.factors[index];
-    const std::size_t dot = name.find('.');
-    if (dot == std::string_view::npos || !read_kind(name.substr(dot + 1), factor)) {
-      file_.report(
-          fmt::format("factor {} is of no known kind; write <underlying>.spot, .vol.<N>d "
-                      "with N from 1 to {}, .skew, .basis or .perp",
-                      in_quotes(name), tenor_days_max));
-      return false;
-    }
-    const std::string_view underlying = name.substr(0, dot);
-    if (const auto found = underlyings_.find(underlying)) {
-      factor.underlying = *found;
-    } else if (underlyings_.is_complete()) {
-      file_.report(
-          fmt::format("factor {} is of the unknown underlying {}; list it in the "
-                      "underlyings file",
-                      in_quotes(name), in_quotes(underlying)));
-      return false;
-    }
-    return true;
-  }
-
   /// Whether the record is the row of that factor: one out of place makes the rest meaningless.
   bool is_row_of(std::size_t row) {
     const std::vector<Factor>& factors = covariance_.factors;
@@ -198,11 +173,35 @@ class CovarianceReader {
   CsvFile file_;
   const NameTable<Underlying>& underlyings_;
   Covariance& covariance_;
-  NameTable<Factor> names_;
   std::vector<std::size_t> lines_;  // of the rows
 };
 
 }  // namespace
+
+bool read_factor_header(CsvFile& file, std::string_view first_column,
+                        const NameTable<Underlying>& underlyings, std::vector<Factor>& factors) {
+  const std::string form = fmt::format("{},<name>,<name>,...", first_column);
+  if (!file.next()) {
+    if (file.is_complete()) file.report_file("is empty; begin it with " + form);
+    return false;
+  }
+  const std::vector<std::string_view>& header = file.fields();
+  if (header[0] != first_column || header.size() < 2) {
+    file.report(fmt::format("header begins with {}; write {} separated by commas",
+                            in_quotes(header[0]), form));
+    return false;
+  }
+  if (header.size() - 1 > factors_max) {
+    file.report(
+        fmt::format("has {} factors; at most {} are supported", header.size() - 1, factors_max));
+    return false;
+  }
+  NameTable<Factor> names(factors);
+  bool is_valid = true;
+  for (std::size_t i = 1; i < header.size(); ++i)
+    is_valid = read_factor(header[i], underlyings, names, file) && is_valid;
+  return is_valid;
+}
 
 void load_covariance(const std::filesystem::path& file, const NameTable<Underlying>& underlyings,
                      Covariance& covariance, Problems& problems) {

@@ -88,7 +88,9 @@ class Simulation {
     }
     throw_if_bad(filter);
     redo_missing(filter);
-    return {path_count, keep, filter.take()};
+    Tails tails{path_count, keep, filter.take()};
+    sort_if_weighted(plan_, tails);
+    return tails;
   }
 
  private:
@@ -332,10 +334,44 @@ RowBuffers::RowBuffers(const core::PlanArrays& plan, std::uint32_t row_count) {
   carve(losses, bytes.losses);
 }
 
-bool revalue_row(const CpuLoops& loops, const core::PlanArrays& plan, std::uint64_t first_path,
-                 RowBuffers& row, float* values) {
+namespace {
+
+/// Column p of the moves from the row of the history that belongs to it.
+template <class PathOf>
+void take_history(const core::PlanArrays& plan, PathOf path_of, RowBuffers& row) {
+  std::fill_n(row.normals, plan.factor_count * row_paths, 0.0);
+  std::fill_n(row.mixing, row_paths, 1.0);
+  for (std::uint32_t p = 0; p < row_paths; ++p) {
+    const std::uint64_t path = path_of(p);
+    for (std::size_t f = 0; f < plan.factor_count; ++f)
+      row.factors[f * row_paths + p] =
+          path < plan.path_count ? plan.history[path * plan.factor_count + f] : 0.0;
+  }
+}
+
+}  // namespace
+
+void move_factors(const CpuLoops& loops, const core::PlanArrays& plan, std::uint64_t first_path,
+                  RowBuffers& row) {
+  if (plan.history)
+    return take_history(
+        plan, [=](std::uint32_t p) { return first_path + p; }, row);
   loops.draw(plan, first_path, row.normals, row.mixing);
   loops.correlate(plan, row.normals, row.mixing, row.factors);
+}
+
+void move_factors(const CpuLoops& loops, const core::PlanArrays& plan, const std::uint32_t* paths,
+                  RowBuffers& row) {
+  if (plan.history)
+    return take_history(
+        plan, [=](std::uint32_t p) { return std::uint64_t{paths[p]}; }, row);
+  loops.draw_listed(plan, paths, row.normals, row.mixing);
+  loops.correlate(plan, row.normals, row.mixing, row.factors);
+}
+
+bool revalue_row(const CpuLoops& loops, const core::PlanArrays& plan, std::uint64_t first_path,
+                 RowBuffers& row, float* values) {
+  move_factors(loops, plan, first_path, row);
   const bool is_tame = loops.market_states(plan, row.factors, row.states);
   loops.revalue(plan, row.states, values);
   return is_tame;

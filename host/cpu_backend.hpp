@@ -43,6 +43,14 @@ class RowBuffers {
   std::unique_ptr<std::byte, Free> storage_;
 };
 
+/// The factor moves of the row that begins at first_path: drawn, or those of a history, 0 beyond
+/// its last.
+void move_factors(const CpuLoops& loops, const core::PlanArrays& plan, std::uint64_t first_path,
+                  RowBuffers& row);
+/// The same for the 64 paths of a list.
+void move_factors(const CpuLoops& loops, const core::PlanArrays& plan, const std::uint32_t* paths,
+                  RowBuffers& row);
+
 /// Runs `loops` from draws to instrument values for the row that begins at first_path. Returns what
 /// market_states returns.
 bool revalue_row(const CpuLoops& loops, const core::PlanArrays& plan, std::uint64_t first_path,

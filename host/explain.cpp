@@ -43,8 +43,8 @@ void add_tail(const RunInputs& inputs, const SimulatedPlan& simulated, MarginRun
   const std::vector<std::uint32_t> factors = add_factors(inputs, plan, explanation);
   std::vector<std::uint64_t> keys(simulated.tails.group(0), simulated.tails.group(0) + tail.count);
   std::ranges::sort(keys, std::greater<>());
-  const double boundary_weight = tail.k - static_cast<double>(tail.whole);
-  if (boundary_weight == 0) keys.pop_back();
+  const TailCut cut = tail_cut(plan, keys.data());
+  keys.resize(cut.boundary_weight == 0 ? cut.whole : cut.whole + 1);
   std::vector<std::uint32_t> paths;
   for (const std::uint64_t key : keys) paths.push_back(core::tail_path(key));
   const double usd = canonical::power_of_two(plan.groups.front().scale_exponent);
@@ -56,10 +56,12 @@ void add_tail(const RunInputs& inputs, const SimulatedPlan& simulated, MarginRun
       };
       for (std::size_t i = 0; i < factors.size(); ++i)
         explanation.factors[i].tail_mean +=
-            (j < tail.whole ? 1.0 : boundary_weight) / tail.k * move(factors[i]);
+            (j < cut.whole ? plan.weight(paths[j]) : cut.boundary_weight) / tail.k *
+            move(factors[i]);
       if (j >= worst_count) continue;
       WorstPath& worst = explanation.worst_paths.emplace_back();
       worst.path = paths[j];
+      if (!inputs.covariance.dates.empty()) worst.date = inputs.covariance.dates[paths[j]];
       worst.loss_usd = static_cast<double>(core::tail_loss(keys[j])) * usd;
       for (const std::uint32_t f : factors) worst.moves.push_back(move(f));
       for (const core::Holding& holding : plan.holdings) {

@@ -197,7 +197,9 @@ std::string format_worst_paths(const Explanation& e) {
   constexpr std::size_t indent = 34;
   for (const WorstPath& path : e.worst_paths) {
     std::string lines = wrapped(largest_losses(e, path), indent);
-    lines.replace(0, indent, fmt::format("{:<14} {:>16}   ", path.path, format_usd(path.loss_usd)));
+    const std::string name = path.date.empty() ? fmt::format("{}", path.path) : path.date;
+    lines.replace(0, indent,
+                  fmt::format("{:<14} {:>16}   ", clip(name, 14), format_usd(path.loss_usd)));
     out += lines + wrapped(largest_moves(e, path), indent);
   }
   return out;

@@ -301,6 +301,19 @@ void prepare_mixing(const RunConfig& config, double spot_variance, FactorModel& 
   model.mixing_table = build_mixing_table(tail_floor.chi_square());
 }
 
+/// The moves over the horizon; nothing is drawn.
+FactorModel model_of_history(const Covariance& covariance, const RunConfig& config) {
+  const std::size_t n = covariance.factors.size();
+  FactorModel model;
+  model.factor_count = static_cast<std::uint32_t>(n);
+  set_loading(model, std::vector<double>(n * n));
+  model.history = covariance.history;
+  const double scale = __builtin_sqrt(covariance_scale(config));
+  for (double& move : model.history) move *= scale;
+  model.weights = covariance.weights;
+  return model;
+}
+
 }  // namespace
 
 void set_loading(FactorModel& model, std::vector<double> loading) {
@@ -321,6 +334,7 @@ FactorModel build_factor_model(const Covariance& covariance, const RunConfig& co
   const std::size_t n = covariance.factors.size();
   SHORTFALL_ASSERT(covariance.matrix.size() == n * n);
   FactorModel model;
+  if (!covariance.history.empty()) return model_of_history(covariance, config);
   if (n > factor_count_max) {
     problems.add(
         covariance.file.string(), 0,

@@ -42,6 +42,28 @@ double scrambling_error(const Plan& plan, const std::uint64_t* keys) {
   return __builtin_sqrt(square_sum / (static_cast<double>(count) * (count - 1.0))) / plan.tail.k;
 }
 
+/// core::tail_statistics of paths with weights w that add up to their number N. With psi(p) =
+/// max(0, L(p) - VaR), ES = VaR + (1/k) sum w psi, and for independent rows
+///   se^2 = (1/k^2) sum over all of w^2 (psi - m)^2,   m = (1/N) sum w psi,
+/// which is that of equal weights where they are equal. Sums are in the order of the tail.
+core::TailStatistics weighted_statistics(const Plan& plan, const std::uint64_t* keys,
+                                         double weight_square_sum) {
+  const TailCut cut = tail_cut(plan, keys);
+  const std::int64_t least = core::fixed_point(core::tail_loss(keys[cut.whole]));
+  double sum = 0, linear = 0, square = 0;
+  for (std::uint64_t j = 0; j < cut.whole; ++j) {
+    const double weight = plan.weight(core::tail_path(keys[j]));
+    const double psi = static_cast<double>(core::fixed_point(core::tail_loss(keys[j])) - least);
+    sum += weight * psi;
+    linear += weight * weight * psi;
+    square += weight * weight * (psi * psi);
+  }
+  const double mean = sum / static_cast<double>(plan.path_count), k = plan.tail.k;
+  const double variance = square - 2 * mean * linear + mean * mean * weight_square_sum;
+  const double value_at_risk = static_cast<double>(least);
+  return {value_at_risk, value_at_risk + sum / k, variance > 0 ? __builtin_sqrt(variance) / k : 0};
+}
+
 /// The accounts' risks at one time of revaluation.
 std::vector<GroupRisk> risks_at(RevalueAt time, RunConfig config, const RunInputs& inputs,
                                 const Simulate& simulate, const FactorModel* model) {
@@ -57,13 +79,18 @@ std::vector<GroupRisk> risks_at(RevalueAt time, RunConfig config, const RunInput
 
 std::vector<GroupRisk> group_risks(const Plan& plan, const Tails& tails) {
   SHORTFALL_ASSERT(tails.path_count == plan.path_count && tails.count == plan.tail.count);
-  SHORTFALL_ASSERT(plan.tail.whole >= 1 && plan.tail.count == plan.tail.whole + 1);
+  SHORTFALL_ASSERT(plan.is_weighted() ||
+                   (plan.tail.whole >= 1 && plan.tail.count == plan.tail.whole + 1));
+  double weight_square_sum = 0;
+  for (const double weight : plan.model.weights) weight_square_sum += weight * weight;
   std::vector<GroupRisk> risks;
   risks.reserve(plan.groups.size());
   for (std::uint32_t g = 0; g < plan.groups.size(); ++g) {
     require_summable(g, tails.group(g), tails.count);
     const core::TailStatistics tail =
-        core::tail_statistics(tails.group(g), plan.tail.whole, plan.tail.k, plan.confidence_level);
+        plan.is_weighted() ? weighted_statistics(plan, tails.group(g), weight_square_sum)
+                           : core::tail_statistics(tails.group(g), plan.tail.whole, plan.tail.k,
+                                                   plan.confidence_level);
     const double usd =
         canonical::power_of_two(plan.groups[g].scale_exponent - core::fixed_point_bits);
     const double error =

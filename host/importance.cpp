@@ -170,6 +170,11 @@ void require_sampling(const RunConfig& config, const RunInputs& inputs) {
   require_number_of_paths(config);
   Problems problems;
   const std::string file = config.file.string();
+  if (config.model.scenarios == Scenarios::history)
+    problems.add(
+        file, 0,
+        "importance sampling draws from a distribution, and a history is none: set [model] "
+        "scenarios = \"drawn\"");
   if (config.risk.sampler != Sampler::philox)
     problems.add(file, 0,
                  "importance sampling draws independent paths: set [risk] sampler = \"philox\"");

@@ -42,21 +42,29 @@ void JointError::sort_by_path(std::uint64_t path_count) {
 }
 
 double JointError::standard_error(const TailSize& tail, std::uint64_t path_count,
-                                  std::uint32_t scrambling_count) {
+                                  std::uint32_t scrambling_count, std::span<const double> weights) {
   // By path, and within a path in the order of the tails, so that the sums have one order.
   sort_by_path(path_count);
-  double sum = 0, square = 0;
+  double sum = 0, square = 0, linear = 0;
   std::vector<double> by_scrambling(scrambling_count);
   for (auto at = excesses_.begin(); at != excesses_.end();) {
     const std::uint32_t path = at->path;
     double s = 0;
     for (; at != excesses_.end() && at->path == path; ++at) s += at->usd;
-    sum += s;
-    square += s * s;
+    const double w = weights.empty() ? 1 : weights[path];
+    sum += w * s;
+    linear += w * w * s;
+    square += w * w * (s * s);
     by_scrambling[path % scrambling_count] += s;
   }
   excesses_.clear();
   double variance = square - sum * sum / static_cast<double>(path_count);
+  if (!weights.empty()) {
+    const double mean = sum / static_cast<double>(path_count);
+    double weight_square_sum = 0;
+    for (const double w : weights) weight_square_sum += w * w;
+    variance = square - 2 * mean * linear + mean * mean * weight_square_sum;
+  }
   if (scrambling_count > 1) {
     const double count = scrambling_count;
     double spread = 0;
@@ -88,8 +96,8 @@ std::vector<double> account_errors_usd(const Plan& plan, const std::vector<Group
       const Plan::AccountSummary& account = plan.accounts[several[i]];
       for (std::uint32_t g = account.group_begin; g < account.group_end; ++g)
         joint.add(tail_of(g), canonical::power_of_two(plan.groups[g].scale_exponent));
-      errors_usd[several[i]] =
-          joint.standard_error(plan.tail, plan.path_count, plan.scrambling_count);
+      errors_usd[several[i]] = joint.standard_error(plan.tail, plan.path_count,
+                                                    plan.scrambling_count, plan.model.weights);
     }
   });
   return errors_usd;

@@ -12,6 +12,8 @@ namespace shortfall {
 
 /// Of sum of +-ES over tails of the same N paths,
 ///   se^2 = [sum s^2 - (sum s)^2 / N] / k^2,  s(p) = sum of +-max(0, L(p) - VaR),
+/// and with weights of paths that add up to N, as group_risks has it,
+///   se^2 = sum w^2 (s - m)^2 / k^2,  m = (1/N) sum w s,
 /// the sums over all paths: the variance of the mean of what an expected shortfall averages, VaR
 /// held (Manistre and Hancock 2005, "Variance of the CTE estimator", section 3, to which this
 /// reduces for one tail and a whole k). What is in several tails of a path adds up or cancels.
@@ -26,7 +28,7 @@ class JointError {
   /// USD, and starts anew. Of several scramblings from the spread of their sums, as group_risks has
   /// it.
   double standard_error(const TailSize& tail, std::uint64_t path_count,
-                        std::uint32_t scrambling_count = 1);
+                        std::uint32_t scrambling_count = 1, std::span<const double> weights = {});
 
  private:
   struct Excess {

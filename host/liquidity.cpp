@@ -86,6 +86,8 @@ Covariance scaled_to_liquidation(const Covariance& covariance, const RunInputs& 
     const auto& terms = inputs.liquidity[covariance.factors[f].underlying];
     if (terms && terms->liquidation_days) ratios[f] = *terms->liquidation_days / horizon_days;
   }
+  for (std::size_t i = 0; i < scaled.history.size(); ++i)
+    scaled.history[i] *= __builtin_sqrt(ratios[i % count]);
   // One root of the product: symmetric to the bit, and a variance times its ratio exactly.
   for (std::size_t i = 0; i < count; ++i)
     for (std::size_t j = 0; j < count; ++j)

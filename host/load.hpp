@@ -27,6 +27,10 @@ std::vector<std::size_t> load_positions(const std::filesystem::path& file,
                                         const NameTable<Instrument>& instruments, Book& book,
                                         Problems& problems);
 
+/// The first record of a file with a column per factor. Reports what is wrong with it, then false.
+bool read_factor_header(CsvFile& file, std::string_view first_column,
+                        const NameTable<Underlying>& underlyings, std::vector<Factor>& factors);
+
 void load_covariance(const std::filesystem::path& file, const NameTable<Underlying>& underlyings,
                      Covariance& covariance, Problems& problems);
 

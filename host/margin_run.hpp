@@ -64,10 +64,10 @@ struct BaseRun {
   std::vector<double> errors_usd;             ///< per account, jointly over its groups
   std::vector<PathShare> shares;              ///< of the first
 
-  /// Of a group, from the worse revaluation.
+  /// Of a group, from the worse revaluation: what counts in full, and the boundary last.
   std::span<const std::uint64_t> tail(std::uint32_t group) const {
-    const Tails& tails = revaluations[revaluation_of[group]].tails;
-    return {tails.group(group), tails.count};
+    const auto& [plan, tails] = revaluations[revaluation_of[group]];
+    return {tails.group(group), tail_cut(plan, tails.group(group)).whole + 1};
   }
 };
 

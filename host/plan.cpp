@@ -6,6 +6,7 @@
 #include "plan_cells.hpp"
 #include "plan_groups.hpp"
 #include "sha256.hpp"
+#include "shortfall/core/tail.hpp"
 #include "sobol.hpp"
 
 namespace shortfall {
@@ -71,6 +72,10 @@ std::string hash_of(const Plan& plan) {
   array(plan.model.loading);
   array(plan.model.column_count);
   if (!plan.model.offset.empty()) array(plan.model.offset);
+  if (!plan.model.history.empty()) {
+    array(plan.model.history);
+    array(plan.model.weights);
+  }
   number(static_cast<std::uint64_t>(plan.model.is_student_t));
   number(plan.model.floor_w);
   number(plan.model.kappa);
@@ -116,6 +121,19 @@ TailSize tail_size(std::uint64_t path_count, double confidence_level) {
   return tail;
 }
 
+TailCut tail_cut(const Plan& plan, const std::uint64_t* keys) {
+  const TailSize& tail = plan.tail;
+  if (!plan.is_weighted()) return {tail.whole, tail.k - static_cast<double>(tail.whole)};
+  double sum = 0;
+  for (std::uint64_t j = 0; j < tail.count; ++j) {
+    const double weight = plan.weight(core::tail_path(keys[j]));
+    if (sum + weight > tail.k) return {j, tail.k - sum};
+    sum += weight;
+  }
+  SHORTFALL_ASSERT(false);  // weights add up to the number of paths
+  return {};
+}
+
 Plan build_plan(const RunConfig& config, const RunInputs& inputs) {
   Problems problems;
   require_tail(config, tail_size(config.risk.path_count, config.risk.confidence_level), problems);
@@ -134,6 +152,9 @@ Plan build_plan(const RunConfig& config, const RunInputs& inputs, FactorModel mo
   plan.tail = tail_size(plan.path_count, plan.confidence_level);
 
   plan.model = std::move(model);
+  if (plan.is_weighted()) plan.tail.count = plan.path_count;
+  SHORTFALL_ASSERT(plan.model.history.empty() ||
+                   plan.model.history.size() == plan.path_count * plan.model.factor_count);
 
   Problems problems;
   require_tail(config, plan.tail, problems);
@@ -187,6 +208,7 @@ core::PlanArrays Plan::arrays() const {
   a.mixing_table = model.mixing_table.data();
   a.loading = model.loading.data();
   a.offset = model.offset.empty() ? nullptr : model.offset.data();
+  a.history = model.history.empty() ? nullptr : model.history.data();
   a.column_count = model.column_count.data();
   a.state_rows = state_rows.data();
   a.state_row_count = static_cast<std::uint32_t>(state_rows.size());

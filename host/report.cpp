@@ -124,7 +124,19 @@ nlohmann::ordered_json configuration(const RunConfig& c) {
   if (c.inputs.accounts) j["inputs"]["accounts"] = text_of(*c.inputs.accounts);
   if (c.inputs.collateral) j["inputs"]["collateral"] = text_of(*c.inputs.collateral);
   j["market"]["as_of"] = format_date_time(c.as_of);
-  j["model"]["distribution"] = to_string(c.model.distribution);
+  const bool has_history = c.model.scenarios == Scenarios::history;
+  if (has_history) {
+    j["inputs"]["history"] = text_of(c.inputs.covariance);
+    j["inputs"].erase("covariance");
+    j["model"] = {{"scenarios", to_string(c.model.scenarios)},
+                  {"history_filter", to_string(c.model.history_filter)}};
+    if (c.model.history_filter == HistoryFilter::volatility)
+      j["model"]["filter_half_life"] = c.model.filter_half_life;
+    if (c.model.weight_half_life) j["model"]["weight_half_life"] = *c.model.weight_half_life;
+  } else {
+    j["model"]["distribution"] = to_string(c.model.distribution);
+    j["model"]["factorization"] = to_string(c.model.factorization);
+  }
   if (c.model.distribution == Distribution::student_t) {
     j["model"]["degrees_of_freedom"] = c.model.degrees_of_freedom;
     if (c.model.tail_floor)
@@ -133,11 +145,12 @@ nlohmann::ordered_json configuration(const RunConfig& c) {
       j["model"]["tail_floor"] = "auto";
   }
   j["model"]["covariance_horizon_days"] = c.model.covariance_horizon_days;
-  j["model"]["factorization"] = to_string(c.model.factorization);
   j["risk"] = {
       {"paths", c.risk.path_count},           {"seed", c.risk.seed},
       {"sampler", to_string(c.risk.sampler)}, {"confidence", c.risk.confidence_level},
       {"horizon_days", c.risk.horizon_days},  {"revalue_at", to_string(c.risk.revalue_at)}};
+  if (has_history)
+    for (const char* const key : {"paths", "seed", "sampler"}) j["risk"].erase(key);
   if (c.risk.sampler == Sampler::sobol) j["risk"]["scramblings"] = c.risk.scrambling_count;
   if (c.risk.is_automatic) {
     j["risk"]["paths"] = "auto";

@@ -124,6 +124,24 @@ double estimated_seconds(Plan plan, double confidence_level, Backend& backend) {
   }
 }
 
+std::string format_model(const RunConfig& config, const Covariance& covariance,
+                         const FactorModel& model) {
+  if (!covariance.dates.empty())
+    return fmt::format(
+        "history from {} to {}{}{}", covariance.dates.front(), covariance.dates.back(),
+        config.model.history_filter == HistoryFilter::volatility
+            ? fmt::format(", at today's volatilities (half-life {} rows)",
+                          config.model.filter_half_life)
+            : std::string(),
+        config.model.weight_half_life
+            ? fmt::format(", weights of half-life {} rows", *config.model.weight_half_life)
+            : std::string());
+  if (model.is_student_t)
+    return fmt::format("Student t, {} degrees of freedom, tail floor {:.3g}",
+                       model.degrees_of_freedom, model.tail_floor);
+  return "Gaussian";
+}
+
 std::string count_by_type(const Plan& plan, const Book& book) {
   std::string out;
   for (const auto type : {InstrumentType::call, InstrumentType::put, InstrumentType::future,
@@ -300,11 +318,10 @@ std::string describe_run(const RunConfig& config) {
        fmt::format("{} over {} underlyings{}", plan.model.factor_count, book.underlyings.size(),
                    plan.model.is_singular ? ", singular covariance" : ""));
   line("correlation", describe_covariance(inputs.covariance));
-  line("model", plan.model.is_student_t
-                    ? fmt::format("Student t, {} degrees of freedom, tail floor {:.3g}",
-                                  plan.model.degrees_of_freedom, plan.model.tail_floor)
-                    : std::string("Gaussian"));
-  line("paths", fmt::format("{} (seed {}), {:.6g} in the tail at {}", plan.path_count, plan.seed,
+  line("model", format_model(config, inputs.covariance, plan.model));
+  line("paths", fmt::format("{}{}, {:.6g} in the tail at {}", plan.path_count,
+                            inputs.covariance.dates.empty() ? fmt::format(" (seed {})", plan.seed)
+                                                            : std::string(),
                             plan.tail.k, plan.confidence_level));
   line("plan", plan.hash);
   for (const std::unique_ptr<Backend>& backend : backends) {

@@ -82,8 +82,7 @@ void replay_paths(const Plan& plan, std::span<const std::uint32_t> paths, const 
       std::uint32_t listed[core::row_path_count];
       for (std::uint32_t p = 0; p < core::row_path_count; ++p)
         listed[p] = paths[std::min(at + p, path_count - 1)];
-      loops.draw_listed(arrays, listed, row.normals, row.mixing);
-      loops.correlate(arrays, row.normals, row.mixing, row.factors);
+      move_factors(loops, arrays, listed, row);
       loops.market_states(arrays, row.factors, row.states);
       loops.revalue(arrays, row.states, row.values);
       copy_columns(row.factors, arrays.factor_count, at, path_count, out.factors);

@@ -50,7 +50,8 @@ double standard_error_usd(const BaseRun& base) {
     const double unit_usd = canonical::power_of_two(plan.groups[g].scale_exponent);
     difference.add(base.tail(g), plan.groups[g].account == 1 ? unit_usd : -unit_usd);
   }
-  return difference.standard_error(plan.tail, plan.path_count, plan.scrambling_count);
+  return difference.standard_error(plan.tail, plan.path_count, plan.scrambling_count,
+                                   plan.model.weights);
 }
 
 WhatIf simulate_both(const RunConfig& config, const RunInputs& inputs, const ResolvedQuery& query,

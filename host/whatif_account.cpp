@@ -91,6 +91,8 @@ Plan HeldMarket::empty_plan() const {
   plan.confidence_level = risk.confidence_level;
   plan.tail = tail_size(risk.path_count, risk.confidence_level);
   plan.model.factor_count = static_cast<std::uint32_t>(inputs.covariance.factors.size());
+  plan.model.weights = inputs.covariance.weights;
+  if (plan.is_weighted()) plan.tail.count = plan.path_count;
   plan.group_begin.push_back(0);
   return plan;
 }
@@ -181,6 +183,7 @@ Plan HeldAccount::plan_of_change(std::size_t time, Positions before, Positions a
 GroupTail HeldAccount::tail_of(const Plan& plan, const float* before, float* losses) const {
   Tails tails = market_->paths->tails(plan, before, {&losses, 1});
   const GroupRisk risk = group_risks(plan, tails).front();
+  tails.keys.resize(tail_cut(plan, tails.group(0)).whole + 1);
   return {risk, canonical::power_of_two(plan.groups.front().scale_exponent), std::move(tails.keys)};
 }
 
@@ -244,9 +247,10 @@ void HeldAccount::evaluate(std::span<const std::unique_ptr<HeldAccount>> account
     const Tails tails = market.paths->tails(plan, nullptr, losses, progress);
     const std::vector<GroupRisk> risks = group_risks(plan, tails);
     for (std::size_t g = 0; g < evaluated.size(); ++g)
-      evaluated[g].tails.push_back({risks[g],
-                                    canonical::power_of_two(plan.groups[g].scale_exponent),
-                                    {tails.group(g), tails.group(g) + tails.count}});
+      evaluated[g].tails.push_back(
+          {risks[g],
+           canonical::power_of_two(plan.groups[g].scale_exponent),
+           {tails.group(g), tails.group(g) + tail_cut(plan, tails.group(g)).whole + 1}});
   }
   for (std::size_t g = 0; g < evaluated.size(); ++g) {
     evaluation.groups[g]->tails = std::move(evaluated[g].tails);
@@ -322,7 +326,7 @@ BaseWhatIf HeldAccount::answer(const std::vector<TradeLeg>& legs) try {
   const RiskConfig& risk = market_->configs.front().risk;
   answer.standard_error_usd =
       difference.standard_error(tail_size(risk.path_count, risk.confidence_level), risk.path_count,
-                                scrambling_count_of(risk));
+                                scrambling_count_of(risk), market_->inputs.covariance.weights);
   return answer;
 } catch (const LossError& error) {
   throw OperatingError(fmt::format(

@@ -56,8 +56,8 @@ void HeldPaths::draw(const Plan& plan, const Progress& progress) {
     for (std::uint64_t first; (first = next.fetch_add(batch)) < row_count_;) {
       const std::uint64_t last = std::min(first + batch, row_count_);
       for (std::uint64_t r = first; r < last; ++r) {
-        loops_.draw(arrays, r * row_path_count, buffers.normals, buffers.mixing);
-        loops_.correlate(arrays, buffers.normals, buffers.mixing, moves_.get() + r * row_doubles());
+        move_factors(loops_, arrays, r * row_path_count, buffers);
+        std::copy_n(buffers.factors, row_doubles(), moves_.get() + r * row_doubles());
       }
       if (!progress) continue;
       const std::lock_guard lock(progress_mutex);
@@ -86,7 +86,9 @@ Tails HeldPaths::tails(const Plan& plan, const float* before, std::span<float* c
       filter.refine(g, core::threshold_rank(keep, done, path_count_));
   }
   redo_missing(revaluation, filter);
-  return {path_count_, keep, filter.take()};
+  Tails tails{path_count_, keep, filter.take()};
+  sort_if_weighted(plan, tails);
+  return tails;
 }
 
 /// Groups whose pilot was not like the rest: once more, below its threshold.

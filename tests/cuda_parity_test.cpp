@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <random>
 #include <span>
 
 #include "cuda/lists.hpp"
 #include "cuda_books.hpp"
 #include "fmt/format.h"
+#include "host/history.hpp"
 #include "host/tilt.hpp"
 #include "shortfall/scheduler.hpp"
 
@@ -187,6 +189,39 @@ TEST_P(EveryBackend, TiltedPaths) {
   for (const auto& backend : make(choice)) {
     expect_equal_stages(backend->trace(plan, 1001, 129), want);
     EXPECT_EQ(sorted(*backend), want_keys);
+  }
+}
+
+/// The rows of a history in place of draws, of equal and of decaying weights.
+TEST_P(EveryBackend, HistoricalPaths) {
+  const auto& [choice, book] = GetParam();
+  MemoryBook made = make_mixed(book);
+  Covariance& covariance = made.inputs.covariance;
+  const std::size_t n = covariance.factors.size();
+  covariance.history.resize(book.path_count * n);
+  std::mt19937 random(7);
+  for (double& move : covariance.history)
+    move = 1e-5 * (static_cast<double>(random() % 16'001) - 8000);
+  for (const bool is_weighted : {false, true}) {
+    if (is_weighted)
+      covariance.weights = decaying_weights(book.path_count, 0.5 * double(book.path_count));
+    const Job job(made);
+    const PathTrace want = make_reference()->trace(job.plan, 100, 60);
+    EXPECT_EQ(want.factors[0], covariance.history[100 * n]);
+    const std::vector<std::uint32_t> paths = {0, 1, 2, 77, 128};
+    std::vector<double> moves;
+    for (const auto& backend : make(choice)) {
+      const Tails tails = simulate_all(*backend, job.plan);
+      job.expect_equal(tails);
+      EXPECT_EQ(tails.count == book.path_count, is_weighted);
+      expect_equal_stages(backend->trace(job.plan, 100, 60), want);
+      backend->replay(job.plan, paths,
+                      [&](std::size_t, const PathValues& values) { moves = values.factors; });
+      ASSERT_EQ(moves.size(), n * paths.size());
+      for (std::size_t f = 0; f < n; ++f)
+        for (std::size_t p = 0; p < paths.size(); ++p)
+          EXPECT_EQ(moves[f * paths.size() + p], covariance.history[paths[p] * n + f]);
+    }
   }
 }
 

@@ -30,6 +30,7 @@ BUDGETS = {
     "redraw_normals": Budget(256, 32),
     "redraw_mixing": Budget(256, 32),
     "mix_factors": Budget(256, 32),
+    "take_history": Budget(256, 32),
     "market_states": Budget(256, 32),
     "revalue": Budget(256, 64),
     "aggregate<1, true>": Budget(1024, 64, 16, True),

@@ -99,14 +99,18 @@ struct Rejection {
 
 inline void PrintTo(const Rejection& rejection, std::ostream* out) { *out << rejection.name; }
 
-/// Writes the text over `file` and expects exactly one problem, in its place.
-inline void expect_rejection(const std::string& file, const Rejection& rejection) {
-  TemporaryBook book;
+/// Writes the text over a file of the book and expects exactly one problem, in its place.
+inline void expect_rejection_in(const TemporaryBook& book, const std::string& file,
+                                const Rejection& rejection) {
   book.write(file, rejection.text);
   const std::string problems = book.problems();
   EXPECT_TRUE(problems.starts_with(std::string(rejection.place) + ": ")) << problems;
   EXPECT_NE(problems.find(rejection.message), std::string::npos) << problems;
   EXPECT_EQ(problems.find('\n'), std::string::npos) << "more than one problem:\n" << problems;
+}
+
+inline void expect_rejection(const std::string& file, const Rejection& rejection) {
+  expect_rejection_in(TemporaryBook(), file, rejection);
 }
 
 }  // namespace shortfall

@@ -199,7 +199,9 @@ std::shared_ptr<Venue::RunState> Venue::new_run(RunKind kind) {
   run->view.entry.as_of = book_->config().as_of;
   run->view.entry.seed = config_.risk.seed;
   run->view.entry.path_count = config_.risk.path_count;
-  run->view.entry.sampler = to_string(config_.risk.sampler);
+  run->view.entry.sampler = config_.model.scenarios == Scenarios::history
+                                ? to_string(config_.model.scenarios)
+                                : to_string(config_.risk.sampler);
   run->view.entry.program_version = version();
   run->view.requested_at_ms = options_.clock_ms();
   run->view.input_hashes = input_hashes_;

@@ -21,34 +21,44 @@ namespace {
 
 constexpr std::size_t contributions_max = 20, bin_count = 60;
 
-/// Every loss of one group, USD, worst first, of the account's positions together.
-std::vector<double> all_losses(RunConfig config, RunInputs inputs, RunBackends& backends,
+/// Every loss of one group, USD, worst first, and what its tail says.
+struct SortedLosses {
+  std::vector<double> usd;
+  double value_at_risk_usd = 0, expected_shortfall_usd = 0;
+};
+
+/// Of the account's positions together.
+SortedLosses all_losses(RunConfig config, RunInputs inputs, RunBackends& backends,
                                const Progress& progress) {
   if (config.risk.revalue_at == RevalueAt::worst) config.risk.revalue_at = RevalueAt::horizon;
   inputs.book.accounts.front().mode = MarginMode::portfolio;
   Plan plan = build_plan(config, inputs);
   if (plan.groups.empty()) return {};
-  plan.tail = {static_cast<double>(plan.path_count), plan.path_count, plan.path_count};
+  plan.tail.count = plan.path_count;
   std::vector<std::string> warnings;
   std::vector<std::uint64_t> keys = backends.simulate(plan, progress, warnings).tails.keys;
   std::sort(keys.begin(), keys.end(), std::greater<>());
   const double usd = canonical::power_of_two(plan.groups.front().scale_exponent);
-  std::vector<double> losses;
+  SortedLosses losses;
   for (const std::uint64_t key : keys)
-    losses.push_back(static_cast<double>(core::tail_loss(key)) * usd);
+    losses.usd.push_back(static_cast<double>(core::tail_loss(key)) * usd);
+  const TailCut cut = tail_cut(plan, keys.data());
+  losses.value_at_risk_usd = losses.usd[cut.whole];
+  double excess = 0;
+  for (std::size_t j = 0; j < cut.whole; ++j)
+    excess += plan.weight(core::tail_path(keys[j])) * (losses.usd[j] - losses.value_at_risk_usd);
+  losses.expected_shortfall_usd = losses.value_at_risk_usd + excess / plan.tail.k;
   return losses;
 }
 
 /// Bins of equal width; the outermost take what is beyond the thousandth part at either end, so
 /// that a few paths do not squeeze the rest.
-LossDistribution distribution_of(const std::vector<double>& losses, double confidence_level) {
+LossDistribution distribution_of(const SortedLosses& sorted) {
   LossDistribution distribution;
+  distribution.value_at_risk_usd = sorted.value_at_risk_usd;
+  distribution.expected_shortfall_usd = sorted.expected_shortfall_usd;
+  const std::vector<double>& losses = sorted.usd;
   const std::size_t n = losses.size();
-  const TailSize tail = tail_size(n, confidence_level);
-  double excess = 0;
-  distribution.value_at_risk_usd = losses[tail.whole < n ? tail.whole : n - 1];
-  for (std::size_t i = 0; i < tail.whole; ++i) excess += losses[i] - distribution.value_at_risk_usd;
-  distribution.expected_shortfall_usd = distribution.value_at_risk_usd + excess / tail.k;
   const double low = losses[n - 1 - n / 1000], high = losses[n / 1000];
   const double width = (high - low) / static_cast<double>(bin_count);
   distribution.counts.assign(width > 0 ? bin_count : 1, 0);
@@ -279,9 +289,8 @@ std::optional<AccountDetail> Venue::account(const std::string& name) {
         account_margins(base.revaluations.front().plan, base.inputs.book, base.risks,
                         base.errors_usd, config.margin);
     add_contributions(run.attribute(base, margins), detail);
-    const std::vector<double> losses = all_losses(config, base.inputs, backends, progress);
-    if (!losses.empty())
-      detail.distribution = distribution_of(losses, config.risk.confidence_level);
+    const SortedLosses losses = all_losses(config, base.inputs, backends, progress);
+    if (!losses.usd.empty()) detail.distribution = distribution_of(losses);
   });
   return detail;
 }

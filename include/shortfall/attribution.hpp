@@ -45,6 +45,7 @@ struct WorstPath {
   double loss_usd = 0;             ///< of the account as one portfolio
   std::vector<double> moves;       ///< of Explanation::factors
   std::vector<double> losses_usd;  ///< of the account's positions, in the order of the attribution
+  std::string date = {};           ///< of a history; else empty
 };
 
 /// A risk factor of an underlying that the account holds. Moves are over the risk horizon, in the

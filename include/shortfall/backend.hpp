@@ -18,7 +18,8 @@ struct PathRange {
 };
 
 /// The tails of every margin group over some paths: per group the min(tail.count, paths) worst, as
-/// core/tail.hpp packs them, in no order but the least of each group last.
+/// core/tail.hpp packs them, in no order but the least of each group last; where paths have weights
+/// all of them, the worst first.
 struct Tails {
   std::uint64_t path_count = 0;     ///< paths seen
   std::uint64_t count = 0;          ///< entries per group, the same for all
@@ -29,6 +30,9 @@ struct Tails {
 
 /// Merges the tails of disjoint path ranges: exact, in any order.
 Tails merge(const Plan& plan, const Tails& a, const Tails& b);
+
+/// What backends do last: where paths have weights the worst of each group comes first.
+void sort_if_weighted(const Plan& plan, Tails& tails);
 
 /// Called with the number of paths finished, from one thread at a time.
 using Progress = std::function<void(std::uint64_t paths_done)>;

@@ -13,6 +13,10 @@ namespace shortfall {
 
 enum class Distribution : std::uint8_t { gaussian, student_t };
 enum class Sampler : std::uint8_t { philox, sobol };
+/// Where factor moves come from: a distribution, or the rows of a history, one per path.
+enum class Scenarios : std::uint8_t { drawn, history };
+/// What is done to the moves of a history before they are used: see host/history.hpp.
+enum class HistoryFilter : std::uint8_t { none, volatility };
 /// How L is made from the covariance: which independent normal moves what. It changes no
 /// distribution, but what the leading dimensions of a Sobol point do.
 enum class Factorization : std::uint8_t { cholesky, principal_components };
@@ -22,7 +26,8 @@ enum class InstructionSet : std::uint8_t { automatic, generic, avx2, avx512 };
 enum class BackendChoice : std::uint8_t { automatic, cpu, cuda };
 
 struct InputFiles {
-  std::filesystem::path underlyings, instruments, positions, covariance;
+  std::filesystem::path underlyings, instruments, positions;
+  std::filesystem::path covariance;  ///< or the history, with Scenarios::history
   std::optional<std::filesystem::path> accounts, collateral;
 };
 
@@ -33,6 +38,11 @@ struct ModelConfig {
   std::optional<double> tail_floor;
   double covariance_horizon_days = 1.0;
   Factorization factorization = Factorization::cholesky;
+  Scenarios scenarios = Scenarios::drawn;
+  HistoryFilter history_filter = HistoryFilter::none;
+  double filter_half_life = 11;  ///< rows; that of RiskMetrics' decay of 0.94
+  /// Rows after which a row counts half; empty: all rows count the same.
+  std::optional<double> weight_half_life = {};
 };
 
 struct RiskConfig {
@@ -93,6 +103,8 @@ RunConfig load_config(const std::filesystem::path& file, const RunOverrides& ove
 
 const char* to_string(Distribution value);
 const char* to_string(Sampler value);
+const char* to_string(Scenarios value);
+const char* to_string(HistoryFilter value);
 const char* to_string(Factorization value);
 const char* to_string(RevalueAt value);
 const char* to_string(InstructionSet value);

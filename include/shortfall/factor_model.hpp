@@ -26,6 +26,13 @@ struct Covariance {
   std::filesystem::path file;
   std::vector<Factor> factors;
   std::vector<double> matrix;  ///< F x F, row-major, exactly symmetric
+
+  /// With Scenarios::history: T x F moves over the same horizon, the earliest first, as they are to
+  /// be used, their dates, and their weights, which add up to T; `matrix` is their weighted second
+  /// moment. No weights: all are 1.
+  std::vector<double> history = {};
+  std::vector<std::string> dates = {};
+  std::vector<double> weights = {};
 };
 
 /// The factor model of a run, canonical: every number comes from + - * / sqrt and the project's own
@@ -39,6 +46,9 @@ struct FactorModel {
   std::vector<std::uint32_t> column_count;  ///< F: columns >= column_count[i] of row i are zero
   /// F, added to the moves after mixing: the density that importance sampling draws from; or empty.
   std::vector<double> offset;
+  /// Of a history: path_count x F, the moves of each path, in place of draws; or empty. Weights of
+  /// paths add up to their number; empty: all are 1.
+  std::vector<double> history, weights;
 
   bool is_repaired = false;        ///< negative eigenvalues within the tolerance were clipped
   bool is_singular = false;        ///< factored by pivoted Cholesky or by the repair

@@ -26,7 +26,7 @@ struct MarginGroup {
 struct TailSize {
   double k = 0;             ///< (1 - confidence_level) * path_count, snapped to a near integer
   std::uint64_t whole = 0;  ///< floor(k)
-  std::uint64_t count = 0;  ///< min(whole + 1, path_count)
+  std::uint64_t count = 0;  ///< min(whole + 1, path_count); all paths where they have weights
 };
 
 /// Methodology, section 4. k < 1 is the caller's to refuse.
@@ -78,12 +78,25 @@ struct Plan {
   }
 
   bool is_sobol() const { return !sobol_directions.empty(); }
+  bool is_weighted() const { return !model.weights.empty(); }
+  double weight(std::uint32_t path) const { return is_weighted() ? model.weights[path] : 1.0; }
   std::uint32_t dimension_count() const {
     return model.factor_count + (model.is_student_t ? 1u : 0u);
   }
 
   core::PlanArrays arrays() const;
 };
+
+/// Which entries of a margin group's tail count, and how much. The first `whole` do in full, each
+/// its path's weight; the next, whose loss is the value at risk, as much as is left of tail.k.
+struct TailCut {
+  std::uint64_t whole = 0;
+  double boundary_weight = 0;
+};
+
+/// `keys` is the group's tail, worst first where paths have weights: `whole` is the greatest number
+/// of entries with weights of tail.k or less in all. At least one counts in full.
+TailCut tail_cut(const Plan& plan, const std::uint64_t* keys);
 
 /// Builds the plan. Problems with the combination of inputs (an expiry not after as_of is the
 /// loader's; a held underlying without a spot factor, k < 1, ... are found here) throw InputError.

@@ -115,6 +115,8 @@ struct PlanArrays {
   const double* mixing_table;
   const double* loading;              ///< factor_count^2, row-major
   const double* offset;               ///< factor_count: added to the moves; null: zero
+  /// path_count x factor_count: the moves themselves, in place of draws; or null.
+  const double* history;
   const std::uint32_t* column_count;  ///< factor_count
   const StateRow* state_rows;
   std::uint32_t state_row_count;
