@@ -1,0 +1,91 @@
+#include "garch.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "maximise.hpp"
+
+namespace shortfall::calibration {
+namespace {
+
+constexpr double persistence_max = 0.9999;
+constexpr double log_ratio_max = 6;  // of the long-run variance to the sample's
+constexpr double alpha_min = 1e-6;   // below, nothing varies and beta means nothing
+
+/// Log of the long-run variance (of changes of unit variance), alpha + beta, alpha / (alpha + beta).
+GarchParameters parameters_of(const std::vector<double>& x) {
+  return {std::exp(x[0]) * (1 - x[1]), x[1] * x[2], x[1] * (1 - x[2])};
+}
+
+std::vector<double> coordinates_of(const GarchParameters& p, double variance) {
+  const double persistence = std::clamp(p.alpha + p.beta, 1e-3, persistence_max);
+  return {std::log(std::max(p.omega, 1e-12 * variance) / (1 - persistence) / variance), persistence,
+          p.alpha / persistence};
+}
+
+/// Gaussian log-likelihood but for constants: of the rows that were observed.
+double log_likelihood(const GarchSeries& series, const GarchParameters& p, double first_variance) {
+  double variance = first_variance, sum = 0;
+  for (Eigen::Index t = 0; t < series.values.size(); ++t) {
+    const double square = series.values[t] * series.values[t];
+    const bool is_observed = series.mask[t] != 0;
+    if (is_observed) sum += std::log(variance) + square / variance;
+    variance = p.omega + p.alpha * (is_observed ? square : variance) + p.beta * variance;
+  }
+  return -0.5 * sum;
+}
+
+}  // namespace
+
+Vector garch_variances(const GarchSeries& series, const GarchParameters& p, double first_variance) {
+  const Eigen::Index row_count = series.values.size();
+  Vector variances(row_count + 1);
+  variances[0] = first_variance;
+  for (Eigen::Index t = 0; t < row_count; ++t) {
+    const double square =
+        series.mask[t] != 0 ? series.values[t] * series.values[t] : variances[t];
+    variances[t + 1] = p.omega + p.alpha * square + p.beta * variances[t];
+  }
+  return variances;
+}
+
+GarchFit fit_garch(const GarchSeries& series, const GarchParameters* start,
+                   const std::string& source, const std::string& factor) {
+  const double count = series.mask.sum();
+  const double variance = series.values.squaredNorm() / count;
+  const Vector scaled = series.values / std::sqrt(variance);
+  const GarchSeries unit{scaled, series.mask};
+
+  std::vector<std::vector<double>> starts;
+  if (start) starts.push_back(coordinates_of(*start, variance));
+  for (const double persistence : {0.8, 0.95, 0.99})
+    for (const double share : {0.05, 0.15, 0.4}) starts.push_back({0, persistence, share});
+  const std::vector<double> x = maximise(
+      [&](const std::vector<double>& at) { return log_likelihood(unit, parameters_of(at), 1); },
+      {{-log_ratio_max, 0, 0}, {log_ratio_max, persistence_max, 1}}, starts, source,
+      "factor " + factor + ": GARCH(1,1)");
+
+  GarchFit fit;
+  fit.parameters = parameters_of(x);
+  fit.is_constant = fit.parameters.alpha < alpha_min;
+  if (fit.is_constant) fit.parameters = {1, 0, 0};
+  fit.is_integrated = !fit.is_constant && x[1] > persistence_max - 1e-4;
+  constexpr double log_two_pi = 1.8378770664093453;
+  fit.log_likelihood = log_likelihood(unit, fit.parameters, 1) -
+                       0.5 * count * (log_two_pi + std::log(variance));
+  fit.parameters.omega *= variance;
+  fit.long_run_variance =
+      fit.parameters.omega / (1 - fit.parameters.alpha - fit.parameters.beta);
+  const Vector variances = garch_variances(series, fit.parameters, variance);
+  fit.next_variance = variances[variances.size() - 1];
+  return fit;
+}
+
+double garch_forecast(const GarchFit& fit, double interval_count) {
+  if (interval_count <= 1) return interval_count * fit.next_variance;
+  const double p = fit.parameters.alpha + fit.parameters.beta;
+  return interval_count * fit.long_run_variance + (fit.next_variance - fit.long_run_variance) *
+                                                      (1 - std::pow(p, interval_count)) / (1 - p);
+}
+
+}  // namespace shortfall::calibration
