@@ -17,30 +17,6 @@ constexpr std::size_t factors_max = 8192;
 constexpr double covariance_max = 1e6;
 constexpr std::uint32_t tenor_days_max = 100'000;
 
-/// Reads the part of a factor's name after "<underlying>."; false where it is none.
-bool read_kind(std::string_view text, Factor& factor) {
-  constexpr struct {
-    std::string_view name;
-    FactorKind kind;
-  } kinds[] = {{"spot", FactorKind::spot},
-               {"skew", FactorKind::skew},
-               {"basis", FactorKind::basis},
-               {"perp", FactorKind::perp}};
-  for (const auto& [name, kind] : kinds) {
-    if (text != name) continue;
-    factor.kind = kind;
-    return true;
-  }
-  if (!text.starts_with("vol.") || !text.ends_with('d')) return false;
-  const std::string_view days = text.substr(4, text.size() - 5);
-  const auto [stop, error] =
-      std::from_chars(days.data(), days.data() + days.size(), factor.tenor_days);
-  factor.kind = FactorKind::vol;
-  // One way to write a tenor, so that equal factors have equal names.
-  return error == std::errc() && stop == days.data() + days.size() && !days.starts_with('0') &&
-         factor.tenor_days <= tenor_days_max;
-}
-
 class CovarianceReader {
  public:
   CovarianceReader(const std::filesystem::path& file, const NameTable<Underlying>& underlyings,
@@ -106,7 +82,7 @@ class CovarianceReader {
     }
     Factor& factor = covariance_.factors[index];
     const std::size_t dot = name.find('.');
-    if (dot == std::string_view::npos || !read_kind(name.substr(dot + 1), factor)) {
+    if (dot == std::string_view::npos || !parse_factor_kind(name.substr(dot + 1), factor)) {
       file_.report(
           fmt::format("factor {} is of no known kind; write <underlying>.spot, .vol.<N>d "
                       "with N from 1 to {}, .skew, .basis or .perp",
@@ -203,6 +179,29 @@ class CovarianceReader {
 };
 
 }  // namespace
+
+bool parse_factor_kind(std::string_view text, Factor& factor) {
+  constexpr struct {
+    std::string_view name;
+    FactorKind kind;
+  } kinds[] = {{"spot", FactorKind::spot},
+               {"skew", FactorKind::skew},
+               {"basis", FactorKind::basis},
+               {"perp", FactorKind::perp}};
+  for (const auto& [name, kind] : kinds) {
+    if (text != name) continue;
+    factor.kind = kind;
+    return true;
+  }
+  if (!text.starts_with("vol.") || !text.ends_with('d')) return false;
+  const std::string_view days = text.substr(4, text.size() - 5);
+  const auto [stop, error] =
+      std::from_chars(days.data(), days.data() + days.size(), factor.tenor_days);
+  factor.kind = FactorKind::vol;
+  // One way to write a tenor, so that equal factors have equal names.
+  return error == std::errc() && stop == days.data() + days.size() && !days.starts_with('0') &&
+         factor.tenor_days <= tenor_days_max;
+}
 
 void load_covariance(const std::filesystem::path& file, const NameTable<Underlying>& underlyings,
                      Covariance& covariance, Problems& problems) {

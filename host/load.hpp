@@ -27,6 +27,10 @@ std::vector<std::size_t> load_positions(const std::filesystem::path& file,
                                         const NameTable<Instrument>& instruments, Book& book,
                                         Problems& problems);
 
+/// Reads the part of a factor's name after "<underlying>." into kind and tenor; false where it is
+/// none.
+bool parse_factor_kind(std::string_view text, Factor& factor);
+
 void load_covariance(const std::filesystem::path& file, const NameTable<Underlying>& underlyings,
                      Covariance& covariance, Problems& problems);
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <new>
 
+#include "calibrate/calibrate_command.hpp"
 #include "commands.hpp"
 #include "fmt/format.h"
 #include "service/replay_command.hpp"
@@ -32,6 +33,7 @@ int run_program(int argc, char** argv) {
   add_explain(app);
   add_what_if(app);
   add_compare(app);
+  add_calibrate(app);
   add_serve(app);
   add_replay(app);
   add_generate(app);
@@ -44,8 +46,8 @@ int run_program(int argc, char** argv) {
     if (argc < 2 || !app.get_subcommands().empty()) return app.exit(error), exit_bad_input;
     std::fputs(
         fmt::format(
-            "unknown command \"{}\": use run, check, explain, whatif, compare, serve, replay, "
-            "generate, selftest or info\n"
+            "unknown command \"{}\": use run, check, explain, whatif, compare, calibrate, serve, "
+            "replay, generate, selftest or info\n"
             "Run with --help for more information.\n",
             argv[1])
             .c_str(),

@@ -6,8 +6,8 @@
 
 #include "estimate.hpp"
 #include "fmt/format.h"
+#include "method_names.hpp"
 #include "shortfall/error.hpp"
-#include "text.hpp"
 
 namespace shortfall {
 namespace calibration {
@@ -16,13 +16,6 @@ namespace {
 constexpr double days_per_year = 365;
 constexpr double degrees_of_freedom_least = 2.5;
 constexpr std::size_t whitened_rows_least = 50;
-
-constexpr Choice<CalibrationMethod> methods[] = {{"sample", CalibrationMethod::sample},
-                                                 {"ewma", CalibrationMethod::ewma},
-                                                 {"ledoit_wolf", CalibrationMethod::ledoit_wolf},
-                                                 {"garch", CalibrationMethod::garch}};
-constexpr Choice<CorrelationMethod> correlation_methods[] = {{"ewma", CorrelationMethod::ewma},
-                                                             {"dcc", CorrelationMethod::dcc}};
 
 [[noreturn]] void refuse(const std::string& source, std::string message) {
   throw InputError({{source, 0, std::move(message)}}, 0);
@@ -39,11 +32,6 @@ void check_settings(const EstimationProblem& problem) {
                    settings.garch_start.size() == changes.factors.size());
 }
 
-std::size_t observations_min(const CalibrationSettings& settings) {
-  if (settings.observations_min != 0) return settings.observations_min;
-  return settings.method == CalibrationMethod::garch ? 250 : 100;
-}
-
 /// Series that cannot be estimated: too short, constant, or never seen together.
 void check_observations(const EstimationProblem& problem, const ObservedChanges& observed,
                         Calibration& result) {
@@ -55,11 +43,12 @@ void check_observations(const EstimationProblem& problem, const ObservedChanges&
   for (std::size_t i = 0; i < factor_count; ++i) {
     const auto count = [&](std::size_t j) { return result.observations[i * factor_count + j]; };
     if (count(i) < least) {
-      problems.add(changes.source, 0,
-                   fmt::format("factor {} has {} changes in the window, and at least {} are needed; "
-                               "begin the window earlier, leave the factor out, fill it by a rule "
-                               "or lower min_observations",
-                               changes.factors[i], count(i), least));
+      problems.add(
+          changes.source, 0,
+          fmt::format("factor {} has {} changes in the window, and at least {} are needed; "
+                      "begin the window earlier, leave the factor out, fill it by a rule "
+                      "or lower min_observations",
+                      changes.factors[i], count(i), least));
       continue;
     }
     double low = HUGE_VAL, high = -HUGE_VAL;
@@ -93,10 +82,9 @@ void check_rank(const EstimationProblem& problem, const Calibration& result) {
            fmt::format("has {} changes for {} factors: no more changes than factors; use a longer "
                        "window, fewer factors or the method ledoit_wolf",
                        count, factor_count));
-  const bool is_weighted =
-      settings.method == CalibrationMethod::ewma ||
-      (settings.method == CalibrationMethod::garch &&
-       settings.correlations == CorrelationMethod::ewma);
+  const bool is_weighted = settings.method == CalibrationMethod::ewma ||
+                           (settings.method == CalibrationMethod::garch &&
+                            settings.correlations == CorrelationMethod::ewma);
   const double decay = problem.decay();
   const double effective = (1 + decay) / (1 - decay);
   if (is_weighted && !(effective > static_cast<double>(factor_count)))
@@ -125,8 +113,7 @@ Matrix long_run_covariance(const EstimationProblem& problem, Calibration& result
 void describe(const Matrix& covariance, double horizon_days, Calibration& result) {
   const Eigen::Index factor_count = covariance.rows();
   const Vector deviations = covariance.diagonal().cwiseSqrt();
-  Matrix correlations =
-      covariance.cwiseQuotient(deviations * deviations.transpose());
+  Matrix correlations = covariance.cwiseQuotient(deviations * deviations.transpose());
   correlations.diagonal().setOnes();
   result.covariance.assign(covariance.data(), covariance.data() + covariance.size());
   result.correlations.assign(correlations.data(), correlations.data() + correlations.size());
@@ -171,6 +158,12 @@ Estimate estimate(const EstimationProblem& problem, const Mix& mix, Calibration&
 }
 
 }  // namespace
+
+std::size_t observations_min(const CalibrationSettings& settings) {
+  if (settings.observations_min != 0) return settings.observations_min;
+  return settings.method == CalibrationMethod::garch ? 250 : 100;
+}
+
 }  // namespace calibration
 
 Calibration calibrate(const FactorChanges& changes, RowRange window,

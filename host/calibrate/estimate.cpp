@@ -30,8 +30,8 @@ GarchSystem fit_series(const EstimationProblem& problem, const ObservedChanges& 
     GarchFit fit = fit_garch(series, starts.empty() ? nullptr : &starts[factor],
                              problem.changes.source, problem.changes.factors[factor]);
     fit.mean = means[i];
-    const Vector variances = garch_variances(series, fit.parameters,
-                                             series.values.squaredNorm() / series.mask.sum());
+    const Vector variances =
+        garch_variances(series, fit.parameters, series.values.squaredNorm() / series.mask.sum());
     system.deviations.col(i).tail(count) = variances.head(count).cwiseSqrt();
     system.residuals.col(i).tail(count) =
         series.values.cwiseQuotient(system.deviations.col(i).tail(count));
@@ -84,8 +84,7 @@ Matrix correlations_by_ewma(const EstimationProblem& problem, const GarchSystem&
     const Vector z = system.residuals.row(t), m = mask.row(t), d = system.deviations.row(t);
     const Vector warm = warmed_up(m, ewma, decay, t);
     if (problem.settings.fits_degrees_of_freedom && warm.any())
-      rows.push_back(
-          whiten(z.cwiseProduct(d), warm, mix(scaled(ewma.moments().correlations, d))));
+      rows.push_back(whiten(z.cwiseProduct(d), warm, mix(scaled(ewma.moments().correlations, d))));
     ewma.add(z, m);
   }
   return ewma.moments().correlations;

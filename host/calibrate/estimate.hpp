@@ -20,6 +20,9 @@ struct EstimationProblem {
   Eigen::Index factor_count() const { return static_cast<Eigen::Index>(changes.factors.size()); }
 };
 
+/// Least changes of a series and of a pair: the setting, or the method's own.
+std::size_t observations_min(const CalibrationSettings& settings);
+
 /// A covariance per interval, mixed with the long-run one.
 using Mix = std::function<Matrix(const Matrix&)>;
 

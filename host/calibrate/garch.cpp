@@ -12,7 +12,8 @@ constexpr double persistence_max = 0.9999;
 constexpr double log_ratio_max = 6;  // of the long-run variance to the sample's
 constexpr double alpha_min = 1e-6;   // below, nothing varies and beta means nothing
 
-/// Log of the long-run variance (of changes of unit variance), alpha + beta, alpha / (alpha + beta).
+/// Log of the long-run variance (of changes of unit variance), alpha + beta, alpha / (alpha +
+/// beta).
 GarchParameters parameters_of(const std::vector<double>& x) {
   return {std::exp(x[0]) * (1 - x[1]), x[1] * x[2], x[1] * (1 - x[2])};
 }
@@ -42,8 +43,7 @@ Vector garch_variances(const GarchSeries& series, const GarchParameters& p, doub
   Vector variances(row_count + 1);
   variances[0] = first_variance;
   for (Eigen::Index t = 0; t < row_count; ++t) {
-    const double square =
-        series.mask[t] != 0 ? series.values[t] * series.values[t] : variances[t];
+    const double square = series.mask[t] != 0 ? series.values[t] * series.values[t] : variances[t];
     variances[t + 1] = p.omega + p.alpha * square + p.beta * variances[t];
   }
   return variances;
@@ -71,11 +71,10 @@ GarchFit fit_garch(const GarchSeries& series, const GarchParameters* start,
   if (fit.is_constant) fit.parameters = {1, 0, 0};
   fit.is_integrated = !fit.is_constant && x[1] > persistence_max - 1e-4;
   constexpr double log_two_pi = 1.8378770664093453;
-  fit.log_likelihood = log_likelihood(unit, fit.parameters, 1) -
-                       0.5 * count * (log_two_pi + std::log(variance));
+  fit.log_likelihood =
+      log_likelihood(unit, fit.parameters, 1) - 0.5 * count * (log_two_pi + std::log(variance));
   fit.parameters.omega *= variance;
-  fit.long_run_variance =
-      fit.parameters.omega / (1 - fit.parameters.alpha - fit.parameters.beta);
+  fit.long_run_variance = fit.parameters.omega / (1 - fit.parameters.alpha - fit.parameters.beta);
   const Vector variances = garch_variances(series, fit.parameters, variance);
   fit.next_variance = variances[variances.size() - 1];
   return fit;
@@ -84,8 +83,8 @@ GarchFit fit_garch(const GarchSeries& series, const GarchParameters* start,
 double garch_forecast(const GarchFit& fit, double interval_count) {
   if (interval_count <= 1) return interval_count * fit.next_variance;
   const double p = fit.parameters.alpha + fit.parameters.beta;
-  return interval_count * fit.long_run_variance + (fit.next_variance - fit.long_run_variance) *
-                                                      (1 - std::pow(p, interval_count)) / (1 - p);
+  return interval_count * fit.long_run_variance +
+         (fit.next_variance - fit.long_run_variance) * (1 - std::pow(p, interval_count)) / (1 - p);
 }
 
 }  // namespace shortfall::calibration

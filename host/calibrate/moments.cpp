@@ -47,7 +47,8 @@ ObservedChanges observed_changes(const FactorChanges& changes, RowRange rows) {
 }
 
 ObservedChanges without_means(ObservedChanges observed, Vector& means) {
-  means = (observed.values.colwise().sum().array() / observed.mask.colwise().sum().array()).matrix();
+  means =
+      (observed.values.colwise().sum().array() / observed.mask.colwise().sum().array()).matrix();
   observed.values -= (observed.mask.array().rowwise() * means.transpose().array()).matrix();
   return observed;
 }
@@ -115,7 +116,8 @@ RunningEwma::RunningEwma(Eigen::Index factor_count, double decay)
       squares_(products_),
       weights_(products_) {}
 
-void RunningEwma::add(const Eigen::Ref<const Vector>& values, const Eigen::Ref<const Vector>& mask) {
+void RunningEwma::add(const Eigen::Ref<const Vector>& values,
+                      const Eigen::Ref<const Vector>& mask) {
   products_ = decay_ * products_ + values * values.transpose();
   squares_ = decay_ * squares_ + values.cwiseAbs2() * mask.transpose();
   weights_ = decay_ * weights_ + mask * mask.transpose();
@@ -134,8 +136,8 @@ std::optional<CorrelationRepair> repair_correlations(Matrix& correlations) {
   constexpr double floor = 1e-8, tolerance = 1e-10;
   constexpr int iterations_max = 1000;
   const Matrix before = correlations;
-  const double smallest = Eigen::SelfAdjointEigenSolver<Matrix>(before, Eigen::EigenvaluesOnly)
-                              .eigenvalues()[0];
+  const double smallest =
+      Eigen::SelfAdjointEigenSolver<Matrix>(before, Eigen::EigenvaluesOnly).eigenvalues()[0];
   // Of perfectly correlated factors the smallest eigenvalue is 0 but for rounding.
   if (smallest >= -1e-12 * static_cast<double>(before.rows())) return std::nullopt;
   Matrix correction = Matrix::Zero(before.rows(), before.cols()), next = before;

@@ -46,9 +46,9 @@ double curvature(const std::vector<WhitenedRow>& rows, double nu) {
   for (std::size_t d = 1; d < counts.size(); ++d) {
     if (counts[d] == 0) continue;
     const double dimension = static_cast<double>(d);
-    sum += static_cast<double>(counts[d]) *
-           (0.25 * (trigamma(0.5 * (nu + dimension)) - trigamma(0.5 * nu)) +
-            dimension / (2 * m * m));
+    sum +=
+        static_cast<double>(counts[d]) *
+        (0.25 * (trigamma(0.5 * (nu + dimension)) - trigamma(0.5 * nu)) + dimension / (2 * m * m));
   }
   for (const auto& [q, dimension] : rows) {
     if (dimension == 0) continue;
@@ -89,8 +89,9 @@ double t_log_likelihood_gain(const std::vector<WhitenedRow>& rows, double nu) {
   for (std::size_t d = 1; d < counts.size(); ++d) {
     if (counts[d] == 0) continue;
     const double half = 0.5 * static_cast<double>(d);
-    sum += static_cast<double>(counts[d]) * (boost::math::lgamma(0.5 * nu + half) -
-            boost::math::lgamma(0.5 * nu) - half * std::log(0.5 * (nu - 2)));
+    sum += static_cast<double>(counts[d]) *
+           (boost::math::lgamma(0.5 * nu + half) - boost::math::lgamma(0.5 * nu) -
+            half * std::log(0.5 * (nu - 2)));
   }
   for (const auto& [q, dimension] : rows)
     if (dimension != 0) sum += 0.5 * q - 0.5 * (nu + dimension) * std::log1p(q / (nu - 2));
