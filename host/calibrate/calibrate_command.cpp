@@ -47,9 +47,13 @@ void add_calibrate(CLI::App& app) {
       "factors. Options take the place of the file's keys; without a file they have to name\n"
       "the prices. Writes FILE and a report beside it.");
   const auto typed = std::make_shared<CalibrateArguments>();
+  // CLI11 has no difference between an empty text and none.
+  const CLI::Validator something(
+      [](const std::string& text) { return text.empty() ? "must not be empty" : std::string(); },
+      "");
   const auto option = [&](const char* name, std::string& value, const char* help,
                           const char* type) {
-    command->add_option(name, value, help)->type_name(type);
+    command->add_option(name, value, help)->type_name(type)->check(something);
   };
   option("CONFIG", typed->config, "Calibration (TOML)", "");
   option("--prices", typed->prices, "History of prices (CSV): date, then a column per coin",

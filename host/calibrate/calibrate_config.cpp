@@ -330,11 +330,29 @@ class OptionReader {
   Problems& problems_;
 };
 
+bool is_same_file(const std::filesystem::path& a, const std::filesystem::path& b) {
+  std::error_code none_of_two;
+  return !a.empty() && !b.empty() && std::filesystem::equivalent(a, b, none_of_two);
+}
+
+/// A result must not replace what it is made from.
+void check_out(const CalibrateConfig& config, const std::string& where, Problems& problems) {
+  std::vector<std::filesystem::path> inputs = {config.file};
+  for (const HistorySource& source : config.sources) inputs.push_back(source.file);
+  if (config.stressed) inputs.push_back(config.stressed->book);
+  for (const std::filesystem::path& out : {config.out, report_path(config.out)})
+    for (const std::filesystem::path& input : inputs)
+      if (is_same_file(out, input))
+        problems.add(where, 0,
+                     fmt::format("would write {} over an input; give another out", out.string()));
+}
+
 void check_together(const CalibrateConfig& config, Problems& problems) {
   const std::string where = config.file.empty() ? option_file : config.file.string();
   if (config.sources.empty())
     problems.add(where, 0, "has no history; give [prices], or --prices FILE");
   if (config.out.empty()) problems.add(where, 0, "has no file to write; give out, or --out FILE");
+  check_out(config, where, problems);
   std::set<std::string> names;
   for (const std::string& factor : config.factors) {
     if (!parse_factor_name(factor))
@@ -347,6 +365,12 @@ void check_together(const CalibrateConfig& config, Problems& problems) {
 }
 
 }  // namespace
+
+std::filesystem::path report_path(const std::filesystem::path& out) {
+  std::filesystem::path path = out;
+  path.replace_extension(".report.json");
+  return path;
+}
 
 CalibrateConfig load_calibrate_config(const CalibrateArguments& arguments) {
   CalibrateConfig config;

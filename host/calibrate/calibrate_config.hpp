@@ -38,6 +38,9 @@ struct CalibrateArguments {
   bool has_no_degrees_of_freedom = false;
 };
 
+/// Where the report is: covariance.csv has covariance.report.json beside it.
+std::filesystem::path report_path(const std::filesystem::path& out);
+
 /// Throws InputError with every problem found.
 CalibrateConfig load_calibrate_config(const CalibrateArguments& arguments);
 

@@ -197,12 +197,6 @@ std::string report_json(const CalibrateOutcome& outcome, const std::string& cova
 
 }  // namespace
 
-std::filesystem::path report_path(const std::filesystem::path& out) {
-  std::filesystem::path path = out;
-  path.replace_extension(".report.json");
-  return path;
-}
-
 void write_outcome(const CalibrateOutcome& outcome) {
   const std::filesystem::path& out = outcome.config.out;
   require_factor_model(outcome.model.covariance);

@@ -1,7 +1,6 @@
 // What a calibration writes and prints.
 #pragma once
 
-#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -19,9 +18,6 @@ struct CalibrateOutcome {
   std::optional<StressedWindow> stressed;
   double seconds = 0;  ///< of estimation and search, without reading and writing
 };
-
-/// Where the report is: covariance.csv has covariance.report.json beside it.
-std::filesystem::path report_path(const std::filesystem::path& out);
 
 /// Both files, each complete or absent. Throws OperatingError.
 void write_outcome(const CalibrateOutcome& outcome);

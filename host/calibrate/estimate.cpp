@@ -41,6 +41,11 @@ GarchSystem fit_series(const EstimationProblem& problem, const ObservedChanges& 
           "{}: alpha + beta is at its bound 0.9999: its variance has no long-run level in this "
           "window, and forecasts beyond a few days are not to be relied on",
           name));
+    if (fit.parameters.alpha > 0.5)
+      result.warnings.push_back(
+          fmt::format("{}: alpha is {:.2f}: a few extreme changes decide this fit; ewma, or a "
+                      "window without them, does not depend on them so much",
+                      name, fit.parameters.alpha));
     if (fit.is_constant)
       result.warnings.push_back(
           fmt::format("{}: alpha is 0: no clustering of volatility was found, and the sample "

@@ -9,19 +9,18 @@ namespace shortfall::calibration {
 namespace {
 
 constexpr double persistence_max = 0.9999;
-constexpr double log_ratio_max = 6;  // of the long-run variance to the sample's
-constexpr double alpha_min = 1e-6;   // below, nothing varies and beta means nothing
+constexpr double log_omega_min = -16, log_omega_max = 2;  // of changes of unit variance
+constexpr double alpha_min = 1e-6;                        // below, beta means nothing
 
-/// Log of the long-run variance (of changes of unit variance), alpha + beta, alpha / (alpha +
-/// beta).
+/// ln omega, -ln(1 - alpha - beta), alpha / (alpha + beta): likelihoods are bent where alpha + beta
+/// nears 1, and less so in these.
 GarchParameters parameters_of(const std::vector<double>& x) {
-  return {std::exp(x[0]) * (1 - x[1]), x[1] * x[2], x[1] * (1 - x[2])};
+  const double persistence = std::min(-std::expm1(-x[1]), persistence_max);
+  return {std::exp(x[0]), persistence * x[2], persistence * (1 - x[2])};
 }
 
-std::vector<double> coordinates_of(const GarchParameters& p, double variance) {
-  const double persistence = std::clamp(p.alpha + p.beta, 1e-3, persistence_max);
-  return {std::log(std::max(p.omega, 1e-12 * variance) / (1 - persistence) / variance), persistence,
-          p.alpha / persistence};
+std::vector<double> coordinates_of(double omega, double persistence, double share) {
+  return {std::log(omega), -std::log1p(-persistence), share};
 }
 
 /// Gaussian log-likelihood but for constants: of the rows that were observed.
@@ -57,19 +56,25 @@ GarchFit fit_garch(const GarchSeries& series, const GarchParameters* start,
   const GarchSeries unit{scaled, series.mask};
 
   std::vector<std::vector<double>> starts;
-  if (start) starts.push_back(coordinates_of(*start, variance));
-  for (const double persistence : {0.8, 0.95, 0.99})
-    for (const double share : {0.05, 0.15, 0.4}) starts.push_back({0, persistence, share});
+  if (start) {
+    const double persistence = std::clamp(start->alpha + start->beta, 1e-3, persistence_max);
+    starts.push_back(coordinates_of(std::max(start->omega / variance, 1e-7), persistence,
+                                    start->alpha / persistence));
+  }
+  for (const double persistence : {0.8, 0.95, 0.99, 0.999})
+    for (const double share : {0.05, 0.15, 0.5})
+      starts.push_back(coordinates_of(1 - persistence, persistence, share));
+  const Box box{{log_omega_min, 0, 0}, {log_omega_max, -std::log1p(-persistence_max), 1}};
   const std::vector<double> x = maximise(
       [&](const std::vector<double>& at) { return log_likelihood(unit, parameters_of(at), 1); },
-      {{-log_ratio_max, 0, 0}, {log_ratio_max, persistence_max, 1}}, starts, source,
-      "factor " + factor + ": GARCH(1,1)");
+      box, starts, source, "factor " + factor + ": GARCH(1,1)");
 
   GarchFit fit;
   fit.parameters = parameters_of(x);
   fit.is_constant = fit.parameters.alpha < alpha_min;
   if (fit.is_constant) fit.parameters = {1, 0, 0};
-  fit.is_integrated = !fit.is_constant && x[1] > persistence_max - 1e-4;
+  fit.is_integrated =
+      !fit.is_constant && fit.parameters.alpha + fit.parameters.beta > persistence_max - 1e-5;
   constexpr double log_two_pi = 1.8378770664093453;
   fit.log_likelihood =
       log_likelihood(unit, fit.parameters, 1) - 0.5 * count * (log_two_pi + std::log(variance));

@@ -17,8 +17,8 @@ struct GarchSeries {
 Vector garch_variances(const GarchSeries& series, const GarchParameters& parameters,
                        double first_variance);
 
-/// Fits by maximum likelihood over the long-run variance (e^-6 to e^6 of the sample's), alpha +
-/// beta (0 to 0.9999) and alpha's share of it. Throws InputError naming `source` and `factor`.
+/// Fits by maximum likelihood over omega (e^-16 to e^2 of the sample variance), alpha + beta (0 to
+/// 0.9999) and alpha's share of it. Throws InputError naming `source` and `factor`.
 GarchFit fit_garch(const GarchSeries& series, const GarchParameters* start,
                    const std::string& source, const std::string& factor);
 

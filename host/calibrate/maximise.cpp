@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlopt.hpp>
+#include <utility>
 
 #include "shortfall/error.hpp"
 
@@ -22,23 +23,9 @@ double call(const std::vector<double>& x, std::vector<double>&, void* function) 
                    0);
 }
 
-}  // namespace
-
-std::vector<double> maximise(const Function& function, const Box& box,
-                             const std::vector<std::vector<double>>& starts,
-                             const std::string& source, const std::string& what) {
-  std::vector<double> x;
-  double best = -HUGE_VAL;
-  for (std::vector<double> start : starts) {
-    for (std::size_t i = 0; i < start.size(); ++i)
-      start[i] = std::clamp(start[i], box.lower[i], box.upper[i]);
-    const double value = function(start);
-    if (!(value > best)) continue;
-    best = value;
-    x = std::move(start);
-  }
-  if (!std::isfinite(best)) fail(source, what);
-
+/// One local search; the value at its end is returned and x is moved there.
+double climb(const Function& function, const Box& box, std::vector<double>& x,
+             const std::string& source, const std::string& what) {
   nlopt::opt optimiser(nlopt::LN_BOBYQA, static_cast<unsigned>(x.size()));
   optimiser.set_lower_bounds(box.lower);
   optimiser.set_upper_bounds(box.upper);
@@ -52,14 +39,37 @@ std::vector<double> maximise(const Function& function, const Box& box,
   optimiser.set_xtol_abs(tolerance);
   optimiser.set_maxeval(2000);
   optimiser.set_max_objective(call, const_cast<Function*>(&function));
+  double value = 0;
   try {
-    if (optimiser.optimize(x, best) == nlopt::MAXEVAL_REACHED) fail(source, what);
+    if (optimiser.optimize(x, value) == nlopt::MAXEVAL_REACHED) fail(source, what);
   } catch (const nlopt::roundoff_limited&) {
     // The trust region is at rounding level: as near as doubles get.
+    value = function(x);
   } catch (const std::runtime_error&) {
     fail(source, what);
   }
-  if (!std::isfinite(best)) fail(source, what);
+  return value;
+}
+
+}  // namespace
+
+std::vector<double> maximise(const Function& function, const Box& box,
+                             const std::vector<std::vector<double>>& starts,
+                             const std::string& source, const std::string& what) {
+  constexpr std::size_t climbs_max = 3;
+  std::vector<std::pair<double, std::vector<double>>> ranked;
+  for (std::vector<double> start : starts) {
+    for (std::size_t i = 0; i < start.size(); ++i)
+      start[i] = std::clamp(start[i], box.lower[i], box.upper[i]);
+    const double value = function(start);
+    if (std::isfinite(value)) ranked.emplace_back(value, std::move(start));
+  }
+  if (ranked.empty()) fail(source, what);
+  std::sort(ranked.rbegin(), ranked.rend());
+  ranked.resize(std::min(ranked.size(), climbs_max));
+  for (auto& [value, x] : ranked) value = climb(function, box, x, source, what);
+  const auto& [value, x] = *std::max_element(ranked.begin(), ranked.end());
+  if (!std::isfinite(value)) fail(source, what);
   return x;
 }
 
