@@ -84,8 +84,9 @@ DccFit fit_dcc(const Matrix& residuals, const Matrix& mask, const Matrix& target
   }
   for (const double persistence : {0.9, 0.98})
     for (const double share : {0.02, 0.08}) starts.push_back({persistence, share});
-  const std::vector<double> best = maximise(log_likelihood, {{0, 0}, {persistence_max, share_max}},
-                                            starts, source, "dynamic conditional correlations");
+  const std::vector<double> best =
+      maximise(log_likelihood, {{0, 0}, {persistence_max, share_max}}, starts, start ? 1 : 3,
+               source, "dynamic conditional correlations");
   return {parameters_of(best), log_likelihood(best)};
 }
 

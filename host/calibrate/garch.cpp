@@ -67,7 +67,7 @@ GarchFit fit_garch(const GarchSeries& series, const GarchParameters* start,
   const Box box{{log_omega_min, 0, 0}, {log_omega_max, -std::log1p(-persistence_max), 1}};
   const std::vector<double> x = maximise(
       [&](const std::vector<double>& at) { return log_likelihood(unit, parameters_of(at), 1); },
-      box, starts, source, "factor " + factor + ": GARCH(1,1)");
+      box, starts, start ? 1 : 3, source, "factor " + factor + ": GARCH(1,1)");
 
   GarchFit fit;
   fit.parameters = parameters_of(x);

@@ -55,8 +55,8 @@ double climb(const Function& function, const Box& box, std::vector<double>& x,
 
 std::vector<double> maximise(const Function& function, const Box& box,
                              const std::vector<std::vector<double>>& starts,
-                             const std::string& source, const std::string& what) {
-  constexpr std::size_t climbs_max = 3;
+                             std::size_t climb_count, const std::string& source,
+                             const std::string& what) {
   std::vector<std::pair<double, std::vector<double>>> ranked;
   for (std::vector<double> start : starts) {
     for (std::size_t i = 0; i < start.size(); ++i)
@@ -66,7 +66,7 @@ std::vector<double> maximise(const Function& function, const Box& box,
   }
   if (ranked.empty()) fail(source, what);
   std::sort(ranked.rbegin(), ranked.rend());
-  ranked.resize(std::min(ranked.size(), climbs_max));
+  ranked.resize(std::min(ranked.size(), climb_count));
   for (auto& [value, x] : ranked) value = climb(function, box, x, source, what);
   const auto& [value, x] = *std::max_element(ranked.begin(), ranked.end());
   if (!std::isfinite(value)) fail(source, what);

@@ -33,7 +33,7 @@ enum class CorrelationMethod : std::uint8_t { ewma, dcc };
 struct GarchParameters {
   double omega = 0, alpha = 0, beta = 0;
 };
-/// Q(t+1) = (1 - a - b) Qbar + a z(t) z(t)' + b Q(t) (Engle 2002, equation 18).
+/// Q(t+1) = (1 - a - b) Qbar + a z(t) z(t)' + b Q(t) (Engle 2002).
 struct DccParameters {
   double a = 0, b = 0;
 };
@@ -51,7 +51,8 @@ struct CalibrationSettings {
   /// Least changes of a series and of a pair of series. 0: 100, and 250 for garch.
   std::size_t observations_min = 0;
   bool fits_degrees_of_freedom = true;
-  /// Where the optimisers start: parameters of an earlier date, one per factor; or empty.
+  /// Where the optimisers start as well: parameters of an earlier date, one per factor; or empty.
+  /// They then climb once, from the best start, not three times.
   std::vector<GarchParameters> garch_start;
   std::optional<DccParameters> dcc_start;
 };

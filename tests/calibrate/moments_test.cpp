@@ -114,7 +114,7 @@ TEST(Moments, LedoitWolfGoesOnWithFewerRowsThanFactors) {
 }
 
 TEST(CorrelationRepair, FindsHighamsNearestMatrix) {
-  // Higham (2002), section 4: this tridiagonal matrix, its nearest one and their distance.
+  // Higham's (2002) example: this tridiagonal matrix, its nearest one and their distance.
   Matrix r = (Matrix(3, 3) << 1, 1, 0, 1, 1, 1, 0, 1, 1).finished();
   const auto repair = repair_correlations(r);
   ASSERT_TRUE(repair);
