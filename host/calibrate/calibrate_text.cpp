@@ -12,10 +12,10 @@ double average_correlation(const Calibration& calibration, std::size_t count) {
   double sum = 0;
   for (std::size_t i = 0; i < count; ++i)
     for (std::size_t j = 0; j < i; ++j) sum += calibration.correlations[i * count + j];
-  return count < 2 ? 1 : 2 * sum / static_cast<double>(count * (count - 1));
+  return 2 * sum / static_cast<double>(count * (count - 1));
 }
 
-std::string format_series(const BuiltModel& model) {
+std::string format_series(const BuiltModel& model, double interval_days) {
   const Calibration& calibration = model.calibration;
   const std::size_t count = model.estimated.size();
   const bool has_garch = !calibration.garch.empty();
@@ -30,9 +30,7 @@ std::string format_series(const BuiltModel& model) {
                         count < 2 ? 1 : sum / static_cast<double>(count - 1));
     if (has_garch) {
       const GarchFit& fit = calibration.garch[i];
-      // Per interval, scaled like the forecast.
-      const double long_run =
-          calibration.volatilities[i] * std::sqrt(fit.long_run_variance / fit.next_variance);
+      const double long_run = std::sqrt(fit.long_run_variance * 365 / interval_days);
       text += fmt::format(" {:>8.4f} {:>8.4f} {:>14.4f}", fit.parameters.alpha, fit.parameters.beta,
                           long_run);
     }
@@ -45,9 +43,11 @@ std::string format_series(const BuiltModel& model) {
 }
 
 std::string format_fits(const Calibration& calibration, std::size_t count) {
-  std::string text =
-      fmt::format("average correlation {:.3f}; smallest eigenvalue of the correlations {:.3g}\n",
-                  average_correlation(calibration, count), calibration.eigenvalues.back());
+  std::string text;
+  if (count > 1)
+    text +=
+        fmt::format("average correlation {:.3f}; smallest eigenvalue of the correlations {:.3g}\n",
+                    average_correlation(calibration, count), calibration.eigenvalues.back());
   if (calibration.shrinkage)
     text += fmt::format("shrinkage {:.4f}, {}\n", *calibration.shrinkage,
                         calibration.is_standardised
@@ -91,7 +91,7 @@ std::string format_outcome(const CalibrateOutcome& outcome) {
                                  format_time(changes.times[outcome.rows.begin] - interval),
                                  format_time(changes.times[outcome.rows.end - 1]),
                                  changes.interval_days, outcome.config.settings.horizon_days);
-  text += format_series(outcome.model);
+  text += format_series(outcome.model, changes.interval_days);
   text += format_fits(calibration, outcome.model.estimated.size());
   for (const SeriesRecord& record : outcome.history.series) {
     if (record.missing_count > 0)

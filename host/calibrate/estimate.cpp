@@ -66,10 +66,13 @@ Matrix correlations_by_dcc(const EstimationProblem& problem, const GarchSystem& 
   // Every residual weighs the same.
   Matrix target = ewma_moments({system.residuals, mask}, 1).correlations;
   repair_into(target, result);
-  const auto& start = problem.settings.dcc_start;
-  result.dcc =
-      fit_dcc(system.residuals, mask, target, start ? &*start : nullptr, problem.changes.source);
-  const DccParameters parameters = result.dcc->parameters;
+  DccParameters parameters;
+  if (mask.cols() > 1) {
+    const auto& start = problem.settings.dcc_start;
+    result.dcc =
+        fit_dcc(system.residuals, mask, target, start ? &*start : nullptr, problem.changes.source);
+    parameters = result.dcc->parameters;
+  }
   DccFilter filter(target, parameters);
   const bool is_whitened = problem.settings.fits_degrees_of_freedom;
   for (Eigen::Index t = 0; t < mask.rows(); ++t) {

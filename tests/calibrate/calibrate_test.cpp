@@ -180,6 +180,18 @@ TEST(Calibrate, CountsObservationsOfSeriesAndPairs) {
   }
 }
 
+TEST(Calibrate, TakesASingleFactor) {
+  Draws draws(22);
+  const FactorChanges changes = changes_of(0.02 * draws.normals(400));
+  for (const CalibrationMethod method : methods) {
+    const Calibration found = calibrate(changes, all_rows(changes), settings_of(method));
+    EXPECT_EQ(found.correlations, std::vector<double>{1});
+    EXPECT_FALSE(found.dcc);
+    // Of a half-life of 30 days: 86 rows that count, a relative error of 0.15.
+    EXPECT_NEAR(found.covariance[0] / 4e-4, 1, 0.6);
+  }
+}
+
 TEST(Calibrate, StandardisesWhereFactorsAreOfSeveralKinds) {
   FactorChanges changes = t_changes(6, 400, 19);
   const Calibration one =
