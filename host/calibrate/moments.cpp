@@ -135,6 +135,7 @@ Eigen::Matrix<std::size_t, Eigen::Dynamic, Eigen::Dynamic> common_rows(const Mat
 std::optional<CorrelationRepair> repair_correlations(Matrix& correlations) {
   constexpr double floor = 1e-8, tolerance = 1e-10;
   constexpr int iterations_max = 1000;
+  if (!correlations.allFinite()) return std::nullopt;
   const Matrix before = correlations;
   const double smallest =
       Eigen::SelfAdjointEigenSolver<Matrix>(before, Eigen::EigenvaluesOnly).eigenvalues()[0];

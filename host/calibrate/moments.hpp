@@ -64,7 +64,7 @@ Eigen::Matrix<std::size_t, Eigen::Dynamic, Eigen::Dynamic> common_rows(const Mat
 
 /// Makes correlations positive semi-definite where they are not: the nearest matrix with unit
 /// diagonal and eigenvalues of at least 1e-8, by alternating projections with Dykstra's correction
-/// (Higham 2002, algorithm 3.3). Empty where nothing had to be done.
+/// (Higham 2002, algorithm 3.3). Empty where nothing had to be done; a matrix with a NaN is left.
 std::optional<CorrelationRepair> repair_correlations(Matrix& correlations);
 
 }  // namespace shortfall::calibration
