@@ -17,30 +17,6 @@ constexpr std::size_t factors_max = 8192;
 constexpr double covariance_max = 1e6;
 constexpr std::uint32_t tenor_days_max = 100'000;
 
-/// Reads the part of a factor's name after "<underlying>."; false where it is none.
-bool read_kind(std::string_view text, Factor& factor) {
-  constexpr struct {
-    std::string_view name;
-    FactorKind kind;
-  } kinds[] = {{"spot", FactorKind::spot},
-               {"skew", FactorKind::skew},
-               {"basis", FactorKind::basis},
-               {"perp", FactorKind::perp}};
-  for (const auto& [name, kind] : kinds) {
-    if (text != name) continue;
-    factor.kind = kind;
-    return true;
-  }
-  if (!text.starts_with("vol.") || !text.ends_with('d')) return false;
-  const std::string_view days = text.substr(4, text.size() - 5);
-  const auto [stop, error] =
-      std::from_chars(days.data(), days.data() + days.size(), factor.tenor_days);
-  factor.kind = FactorKind::vol;
-  // One way to write a tenor, so that equal factors have equal names.
-  return error == std::errc() && stop == days.data() + days.size() && !days.starts_with('0') &&
-         factor.tenor_days <= tenor_days_max;
-}
-
 /// The factor of a column; false where it is none, which is reported.
 bool read_factor(std::string_view name, const NameTable<Underlying>& underlyings,
                  NameTable<Factor>& factors, CsvFile& file) {
@@ -51,7 +27,7 @@ bool read_factor(std::string_view name, const NameTable<Underlying>& underlyings
   }
   Factor& factor = factors.entries()[index];
   const std::size_t dot = name.find('.');
-  if (dot == std::string_view::npos || !read_kind(name.substr(dot + 1), factor)) {
+  if (dot == std::string_view::npos || !parse_factor_kind(name.substr(dot + 1), factor)) {
     file.report(
         fmt::format("factor {} is of no known kind; write <underlying>.spot, .vol.<N>d with N from "
                     "1 to {}, .skew, .basis or .perp",
@@ -201,6 +177,29 @@ bool read_factor_header(CsvFile& file, std::string_view first_column,
   for (std::size_t i = 1; i < header.size(); ++i)
     is_valid = read_factor(header[i], underlyings, names, file) && is_valid;
   return is_valid;
+}
+
+bool parse_factor_kind(std::string_view text, Factor& factor) {
+  constexpr struct {
+    std::string_view name;
+    FactorKind kind;
+  } kinds[] = {{"spot", FactorKind::spot},
+               {"skew", FactorKind::skew},
+               {"basis", FactorKind::basis},
+               {"perp", FactorKind::perp}};
+  for (const auto& [name, kind] : kinds) {
+    if (text != name) continue;
+    factor.kind = kind;
+    return true;
+  }
+  if (!text.starts_with("vol.") || !text.ends_with('d')) return false;
+  const std::string_view days = text.substr(4, text.size() - 5);
+  const auto [stop, error] =
+      std::from_chars(days.data(), days.data() + days.size(), factor.tenor_days);
+  factor.kind = FactorKind::vol;
+  // One way to write a tenor, so that equal factors have equal names.
+  return error == std::errc() && stop == days.data() + days.size() && !days.starts_with('0') &&
+         factor.tenor_days <= tenor_days_max;
 }
 
 void load_covariance(const std::filesystem::path& file, const NameTable<Underlying>& underlyings,

@@ -31,6 +31,10 @@ std::vector<std::size_t> load_positions(const std::filesystem::path& file,
 bool read_factor_header(CsvFile& file, std::string_view first_column,
                         const NameTable<Underlying>& underlyings, std::vector<Factor>& factors);
 
+/// Reads the part of a factor's name after "<underlying>." into kind and tenor; false where it is
+/// none.
+bool parse_factor_kind(std::string_view text, Factor& factor);
+
 void load_covariance(const std::filesystem::path& file, const NameTable<Underlying>& underlyings,
                      Covariance& covariance, Problems& problems);
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <new>
 
+#include "calibrate/calibrate_command.hpp"
 #include "commands.hpp"
 #include "fmt/format.h"
 #include "import/import_command.hpp"
@@ -33,9 +34,10 @@ int run_program(int argc, char** argv) {
   add_explain(app);
   add_what_if(app);
   add_compare(app);
+  add_import(app);
+  add_calibrate(app);
   add_serve(app);
   add_replay(app);
-  add_import(app);
   add_generate(app);
   add_selftest(app);
   app.add_subcommand("info", "Prints the version, instruction sets, CUDA build and devices.")
@@ -46,8 +48,8 @@ int run_program(int argc, char** argv) {
     if (argc < 2 || !app.get_subcommands().empty()) return app.exit(error), exit_bad_input;
     std::fputs(
         fmt::format(
-            "unknown command \"{}\": use run, check, explain, whatif, compare, serve, replay, "
-            "import, generate, selftest or info\n"
+            "unknown command \"{}\": use run, check, explain, whatif, compare, import, calibrate, "
+            "serve, replay, generate, selftest or info\n"
             "Run with --help for more information.\n",
             argv[1])
             .c_str(),

@@ -1,10 +1,12 @@
-"""explain, whatif, importance and compare from outside, as their users meet them.
+"""explain, whatif, importance, compare and calibrate from outside, as their users meet them.
 
 usage: cli_analysis_test.py PROGRAM [CLASS...]   as cli_test.py
 """
 
+import datetime
 import hashlib
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -141,6 +143,62 @@ class Compare(ProgramTest):
         span.write_text("[span]\nprize_range = 0.32\n")
         self.assert_refused(self.shortfall(*base, "--span", span), 2, "span.toml:2", "prize_range")
         self.assertEqual(tree(self.out), before)
+
+
+class Calibrate(ProgramTest):
+    def prices(self):
+        """400 days of two coins, the second listed late."""
+        rows, btc, eth, state = ["date,BTC,ETH"], 20000.0, 1000.0, 1
+        for day in range(400):
+            date = datetime.date(2024, 1, 1) + datetime.timedelta(day)
+            rows.append(f"{date},{btc!r},{eth!r}" if day >= 100 else f"{date},{btc!r},")
+            moves = []
+            for _ in range(2):  # Lehmer's generator; sums of twelve are nearly normal
+                total = 0
+                for _ in range(12):
+                    state = state * 48271 % 2147483647
+                    total += state / 2147483647
+                moves.append(0.02 * (total - 6))
+            btc *= math.exp(moves[0])
+            eth *= math.exp(moves[0] + moves[1])
+        file = self.work / "prices.csv"
+        file.write_text("\n".join(rows) + "\n")
+        return file
+
+    def test_covariance_and_report(self):
+        out = self.out / "covariance.csv"
+        for method in ("sample", "ewma", "ledoit_wolf", "garch"):
+            done = self.shortfall("calibrate", "--prices", self.prices(), "--method", method,
+                                  "--out", out)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn("degrees of freedom", done.stdout)
+            rows = out.read_text().splitlines()
+            self.assertEqual(rows[0], "factor,BTC.spot,ETH.spot")
+            variance = float(rows[1].split(",")[1])
+            self.assertLess(abs(math.log(variance / 4e-4)), 0.7)  # the last weeks differ
+            report = json.loads((self.out / "covariance.report.json").read_text())
+            self.assertEqual(report["settings"]["method"], method)
+            self.assertEqual(report["sha256"]["covariance.csv"],
+                             hashlib.sha256(out.read_bytes()).hexdigest())
+            self.assertEqual(report["series"][1]["first"], "2024-04-10")
+
+    def test_bad_input(self):
+        prices, out = self.prices(), self.out / "covariance.csv"
+        base = ("calibrate", "--prices", prices)
+        for arguments, parts in (
+                ((), ("--out FILE",)),
+                (("--out", out, "--method", "arma"), ("--method", "arma")),
+                (("--out", out, "--method", ""), ("--method",)),
+                (("--out", out, "--half-life", "1e999"), ("--half-life",)),
+                (("--out", out, "--to", "2031-01-01"), ("prices.csv", "2025-02-03")),
+                (("--out", prices), ("over an input",)),
+                (("--out", out, "--from", "2025-01-01"), ("prices.csv", "33 changes"))):
+            self.assert_refused(self.shortfall(*base, *arguments), 2, *parts)
+        text = prices.read_text().splitlines()
+        prices.write_text("\n".join(text[:200] + ["2024-07-19,1,1"] + text[201:]) + "\n")
+        self.assert_refused(self.shortfall(*base, "--out", out), 2, "prices.csv:201",
+                            "a thousand times")
+        self.assertFalse(self.out.exists())
 
 
 if __name__ == "__main__":

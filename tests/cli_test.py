@@ -79,6 +79,8 @@ class Help(ProgramTest):
         "check": [],
         "explain": ["--account", "--paths", "--seed", "--threads", "--backend"],
         "whatif": ["--account", "--trade", "--open", "--interactive", "--base-only", "--paths"],
+        "calibrate": ["--prices", "--method", "--horizon-days", "--half-life", "--from", "--to",
+                      "--stressed", "--out"],
         "compare": ["--out", "--span", "--portfolio-margin", "--paths"],
         "generate": ["--preset", "--instruments", "--accounts", "--underlyings", "--factors",
                      "--seed", "--out"],

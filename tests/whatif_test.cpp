@@ -329,7 +329,8 @@ TEST(WhatIf, HeldPathsRevalueManyGroupsAtOnce) {
       if (++calls == 3) throw std::runtime_error("stop");
     };
     EXPECT_THROW(paths.tails(plan, nullptr, {}, stop), std::runtime_error);
-    EXPECT_EQ(calls, 3);
+    EXPECT_GE(calls, 3);
+    EXPECT_LE(calls, 2 + static_cast<int>(threads)) << "each of the others ends what it is at";
   }
 }
 

@@ -6,6 +6,7 @@
 #include "shortfall/attribution.hpp"
 #include "shortfall/backend.hpp"
 #include "shortfall/book.hpp"
+#include "shortfall/calibrate.hpp"
 #include "shortfall/compare.hpp"
 #include "shortfall/config.hpp"
 #include "shortfall/error.hpp"
