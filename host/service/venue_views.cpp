@@ -29,7 +29,7 @@ struct SortedLosses {
 
 /// Of the account's positions together.
 SortedLosses all_losses(RunConfig config, RunInputs inputs, RunBackends& backends,
-                               const Progress& progress) {
+                        const Progress& progress) {
   if (config.risk.revalue_at == RevalueAt::worst) config.risk.revalue_at = RevalueAt::horizon;
   inputs.book.accounts.front().mode = MarginMode::portfolio;
   Plan plan = build_plan(config, inputs);

@@ -113,8 +113,8 @@ struct PlanArrays {
   std::uint32_t is_student_t;
   double floor_w, kappa;
   const double* mixing_table;
-  const double* loading;              ///< factor_count^2, row-major
-  const double* offset;               ///< factor_count: added to the moves; null: zero
+  const double* loading;  ///< factor_count^2, row-major
+  const double* offset;   ///< factor_count: added to the moves; null: zero
   /// path_count x factor_count: the moves themselves, in place of draws; or null.
   const double* history;
   const std::uint32_t* column_count;  ///< factor_count
