@@ -5,6 +5,7 @@
 
 #include "shortfall/attribution.hpp"
 #include "shortfall/backend.hpp"
+#include "shortfall/backtest.hpp"
 #include "shortfall/book.hpp"
 #include "shortfall/calibrate.hpp"
 #include "shortfall/compare.hpp"
