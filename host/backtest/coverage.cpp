@@ -113,10 +113,17 @@ void for_each_order(const LogBinomials& log_binomial, std::size_t dates, std::si
   }
 }
 
-boost::math::binomial binomial_of(std::size_t dates, double confidence_level) {
+/// Of so many exceedances of a right model.
+double count_probability(const LogBinomials& log_binomial, std::size_t exceedances,
+                         std::size_t dates, double confidence_level) {
+  return std::exp(log_binomial(dates, exceedances) +
+                  log_power(confidence_level, dates - exceedances) +
+                  log_power(1 - confidence_level, exceedances));
+}
+
+void require_domain(std::size_t dates, double confidence_level) {
   SHORTFALL_ASSERT(dates >= 1);
   SHORTFALL_ASSERT(confidence_level > 0 && confidence_level < 1);
-  return boost::math::binomial(static_cast<double>(dates), 1 - confidence_level);
 }
 
 }  // namespace
@@ -146,12 +153,13 @@ TransitionCounts transition_counts(const Exceedances& exceedances) {
 
 LikelihoodRatioTest test_proportion(std::size_t exceedance_count, std::size_t date_count,
                                     double confidence_level) {
-  const boost::math::binomial binomial = binomial_of(date_count, confidence_level);
+  require_domain(date_count, confidence_level);
   SHORTFALL_ASSERT(exceedance_count <= date_count);
   ExactDistribution exact(proportion_ratio(exceedance_count, date_count, confidence_level));
+  const LogBinomials log_binomial(date_count);
   for (std::size_t x = 0; x <= date_count; ++x)
     exact.add(proportion_ratio(x, date_count, confidence_level),
-              boost::math::pdf(binomial, static_cast<double>(x)));
+              count_probability(log_binomial, x, date_count, confidence_level));
   return exact.test(1);
 }
 
@@ -169,12 +177,12 @@ LikelihoodRatioTest test_independence(const Exceedances& exceedances) {
 LikelihoodRatioTest test_conditional_coverage(const Exceedances& exceedances,
                                               double confidence_level) {
   const std::size_t dates = exceedances.size();
-  const boost::math::binomial binomial = binomial_of(dates, confidence_level);
+  require_domain(dates, confidence_level);
   ExactDistribution exact(proportion_ratio(exceedance_count(exceedances), dates, confidence_level) +
                           independence_ratio(transition_counts(exceedances)));
   const LogBinomials log_binomial(dates);
   for (std::size_t x = 0; x <= dates; ++x) {
-    const double x_probability = boost::math::pdf(binomial, static_cast<double>(x));
+    const double x_probability = count_probability(log_binomial, x, dates, confidence_level);
     if (x_probability < negligible) continue;
     const double proportion = proportion_ratio(x, dates, confidence_level);
     for_each_order(log_binomial, dates, x, [&](const TransitionCounts& counts, double probability) {
@@ -186,8 +194,9 @@ LikelihoodRatioTest test_conditional_coverage(const Exceedances& exceedances,
 
 TrafficLight traffic_light(std::size_t exceedance_count, std::size_t date_count,
                            double confidence_level) {
-  const boost::math::binomial binomial = binomial_of(date_count, confidence_level);
+  require_domain(date_count, confidence_level);
   SHORTFALL_ASSERT(exceedance_count <= date_count);
+  const boost::math::binomial binomial(static_cast<double>(date_count), 1 - confidence_level);
   const double cumulative = boost::math::cdf(binomial, static_cast<double>(exceedance_count));
   if (cumulative < 0.95) return TrafficLight::green;
   return cumulative < 0.9999 ? TrafficLight::yellow : TrafficLight::red;

@@ -1,0 +1,71 @@
+// A walk through a history: at each date a model of the past alone, its forecast for given books,
+// and the loss that followed.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "shortfall/backtest.hpp"
+#include "shortfall/calibrate.hpp"
+#include "shortfall/config.hpp"
+#include "shortfall/error.hpp"
+
+namespace shortfall::backtest {
+
+/// Held over every interval with the same value at its beginning; linear in the price.
+struct LinearPosition {
+  std::string underlying;
+  double value_usd = 0;  ///< above 0: long
+};
+struct LinearBook {
+  std::string name;
+  std::vector<LinearPosition> positions;
+};
+
+struct WalkSettings {
+  /// Its horizon is the interval of the history, and parameters of earlier dates are where its
+  /// optimisers start; what is given of these is not read.
+  CalibrationSettings calibration;
+  /// Changes that a date is calibrated on, the latest before it; 0: all before it.
+  std::size_t window_count = 250;
+  std::int64_t from = 0, to = 0;  ///< losses of intervals that end in [from, to]
+  /// One calibration, on the past of this date, for all dates; empty: a calibration for each.
+  std::optional<std::int64_t> calibration_date;
+  Distribution distribution = Distribution::student_t;
+  std::optional<double> degrees_of_freedom;  ///< empty: each calibration's own
+  std::vector<double> confidence_levels = {0.975, 0.99};
+  std::uint64_t path_count = 50'000;
+  /// The same paths at every date, as a venue's configuration has them: forecasts of neighbouring
+  /// dates differ by their models alone.
+  std::uint64_t seed = 42;
+  std::uint32_t thread_count = 0;  ///< 0: one per core
+};
+
+/// What a book lost at the dates of the walk that have a loss (others have no price).
+struct BookSeries {
+  std::string book;
+  std::vector<std::int64_t> times;                ///< ends of intervals
+  std::vector<std::int64_t> calibrated_to;        ///< ends of the last intervals that were known
+  std::vector<std::vector<BacktestDate>> levels;  ///< by confidence level, then by date
+  /// Of each date the worst simulated losses, as simulated_tail takes them.
+  std::vector<std::vector<float>> worst_losses_usd;
+};
+
+struct Walk {
+  std::vector<double> confidence_levels;
+  std::uint64_t path_count = 0;
+  std::vector<BookSeries> books;
+  std::vector<std::string> warnings;  ///< of models, with the first date of each
+};
+
+/// Forecasts are of the engine, revalued at the horizon: the same bits for any number of threads.
+/// Losses are value (1 - e^x), x the change of the factor "<underlying>.spot". Throws InputError: a
+/// calibration date not before all losses, fewer past changes than the window, positions whose
+/// underlying has no history, dates beyond the history; and what calibrate() and build_plan()
+/// refuse, with the date.
+Walk walk_history(const FactorChanges& changes, const std::vector<LinearBook>& books,
+                  const WalkSettings& settings);
+
+}  // namespace shortfall::backtest
