@@ -59,6 +59,11 @@ WalkBook::WalkBook(const FactorChanges& changes, const std::vector<LinearBook>& 
   // The longest tail holds the others.
   config_.risk.confidence_level =
       *std::min_element(confidence_levels_.begin(), confidence_levels_.end());
+  for (const double level : confidence_levels_)
+    if (tail_size(settings.path_count, level).whole == 0)
+      problems.add(changes.source, 0,
+                   fmt::format("{} paths at confidence {} leave no tail: use at least {:.0f} paths",
+                               settings.path_count, level, std::ceil(1 / (1 - level) - 1e-9)));
   config_.compute.backend = BackendChoice::cpu;
   config_.compute.thread_count = 1;
   inputs_.covariance.file = changes.source;
