@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <new>
 
+#include "backtest/backtest_command.hpp"
 #include "calibrate/calibrate_command.hpp"
 #include "commands.hpp"
 #include "fmt/format.h"
@@ -36,6 +37,7 @@ int run_program(int argc, char** argv) {
   add_compare(app);
   add_import(app);
   add_calibrate(app);
+  add_backtest(app);
   add_serve(app);
   add_replay(app);
   add_generate(app);
@@ -49,7 +51,7 @@ int run_program(int argc, char** argv) {
     std::fputs(
         fmt::format(
             "unknown command \"{}\": use run, check, explain, whatif, compare, import, calibrate, "
-            "serve, replay, generate, selftest or info\n"
+            "backtest, serve, replay, generate, selftest or info\n"
             "Run with --help for more information.\n",
             argv[1])
             .c_str(),

@@ -1,0 +1,10 @@
+// shortfall backtest.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace shortfall {
+
+void add_backtest(CLI::App& app);
+
+}  // namespace shortfall

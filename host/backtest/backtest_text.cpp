@@ -1,0 +1,63 @@
+#include <algorithm>
+
+#include "backtest_report.hpp"
+#include "calibrate/history.hpp"
+#include "fmt/format.h"
+#include "terminal.hpp"
+
+namespace shortfall::backtest {
+namespace {
+
+std::string format_row(const Evaluation& row) {
+  std::string rejections;
+  for (const std::string& test : row.rejected_by())
+    rejections += (rejections.empty() ? "" : ", ") + test;
+  return fmt::format(
+      "{:<14} {:>5} {:>4} {:>6.1f} {:<6} {:>6.3f} {:>6.3f} {:>6.3f} {:>6} {:>6.3f}  {}\n",
+      clip(row.book, 14), row.confidence_level, row.exceedance_count,
+      static_cast<double>(row.date_count) * (1 - row.confidence_level), to_string(row.zone),
+      row.proportion.exact_p_value, row.independence.exact_p_value, row.joint.exact_p_value,
+      row.shortfall.z1 ? fmt::format("{:.3f}", row.shortfall.z1->p_value) : "-",
+      row.shortfall.z2.p_value, rejections.empty() ? "passes" : rejections);
+}
+
+/// By level: how many books no test rejects.
+std::string format_verdicts(const MethodResult& result) {
+  std::string text;
+  for (const double level : result.walk.confidence_levels) {
+    std::size_t book_count = 0, pass_count = 0;
+    for (const Evaluation& row : result.evaluations)
+      if (row.confidence_level == level) ++book_count, pass_count += row.rejected_by().empty();
+    text += fmt::format("{} at {}: {} of {} books pass all five tests at 5 %\n", result.method,
+                        level, pass_count, book_count);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string format_backtest(const std::vector<MethodResult>& results) {
+  std::string text, verdicts;
+  for (const MethodResult& result : results) {
+    const auto& times = result.walk.books.front().times;
+    text +=
+        fmt::format("{}: {} to {}, {} dates, {} paths, {:.1f} s\n", result.method,
+                    calibration::format_time(times.front()), calibration::format_time(times.back()),
+                    times.size(), result.walk.path_count, result.seconds);
+    text += fmt::format("{:<14} {:>5} {:>11} {:<6} {:>6} {:>6} {:>6} {:>6} {:>6}  {}\n", "book",
+                        "level", "x  expected", "zone", "prop.", "indep.", "joint", "Z1", "Z2",
+                        "rejected by");
+    for (const Evaluation& row : result.evaluations) text += format_row(row);
+    constexpr std::size_t shown_max = 5;
+    const auto& warnings = result.walk.warnings;
+    for (std::size_t i = 0; i < std::min(shown_max, warnings.size()); ++i)
+      text += "warning: " + warnings[i] + "\n";
+    if (warnings.size() > shown_max)
+      text += fmt::format("and {} warnings more, in the report\n", warnings.size() - shown_max);
+    text += "\n";
+    verdicts += format_verdicts(result);
+  }
+  return text + verdicts;
+}
+
+}  // namespace shortfall::backtest

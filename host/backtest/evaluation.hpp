@@ -1,0 +1,33 @@
+// What the tests say of a walk: a row per book and confidence level.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "shortfall/backtest.hpp"
+#include "walk.hpp"
+
+namespace shortfall::backtest {
+
+/// Tests are at 5 %, by p-values that a right model rejects in no more cases.
+inline constexpr double significance = 0.05;
+
+struct Evaluation {
+  std::string book;
+  double confidence_level = 0;
+  std::size_t date_count = 0, exceedance_count = 0;
+  LikelihoodRatioTest proportion, independence, joint;
+  TrafficLight zone = TrafficLight::green;
+  ShortfallTests shortfall;
+  Procyclicality procyclicality;  ///< of the expected shortfall
+
+  /// "proportion", "independence", "joint", "Z1", "Z2": those that reject.
+  std::vector<std::string> rejected_by() const;
+};
+
+/// By book, then by level. `history_count` histories are simulated for each. Throws InputError
+/// where a book has no date, or an expected shortfall that is not above 0.
+std::vector<Evaluation> evaluate(const Walk& walk, std::size_t history_count, std::uint64_t seed);
+
+}  // namespace shortfall::backtest
