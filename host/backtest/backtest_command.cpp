@@ -36,9 +36,9 @@ void backtest_command(const std::filesystem::path& file) {
   for (const CalibrationMethod method : config.methods)
     results.push_back(result_of(config, method, changes, books));
   create_directory_for(config.out);
-  for (const MethodResult& result : results)
-    write_walk(result.walk, config.out / (result.method + ".csv"));
-  AtomicFile html(config.out / "report.html");
+  for (std::size_t i = 0; i < results.size(); ++i)
+    write_walk(results[i].walk, csv_path(config, config.methods[i]));
+  AtomicFile html(config.out / html_name);
   html.write(format_html(results));
   html.publish();
   print(format_backtest(results) + fmt::format("written to {}\n", config.out.string()));

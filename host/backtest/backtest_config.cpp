@@ -137,7 +137,24 @@ class ConfigReader {
   Problems& problems_;
 };
 
+/// A result must not replace what it is made from.
+void check_out(const BacktestConfig& config, Problems& problems) {
+  std::vector<std::filesystem::path> results = {config.out / html_name};
+  for (const CalibrationMethod method : config.methods) results.push_back(csv_path(config, method));
+  std::error_code none_of_two;
+  for (const std::filesystem::path& result : results)
+    for (const std::filesystem::path& input : {config.file, config.prices.file})
+      if (std::filesystem::equivalent(result, input, none_of_two))
+        problems.add(
+            config.file.string(), 0,
+            fmt::format("would write {} over an input; give another out", result.string()));
+}
+
 }  // namespace
+
+std::filesystem::path csv_path(const BacktestConfig& config, CalibrationMethod method) {
+  return config.out / (std::string(to_string(method)) + ".csv");
+}
 
 BacktestConfig load_backtest_config(const std::filesystem::path& file) {
   BacktestConfig config;
@@ -147,6 +164,7 @@ BacktestConfig load_backtest_config(const std::filesystem::path& file) {
   Problems problems;
   const std::optional<toml::table> document = read_toml(file, "a backtest", problems);
   if (document) ConfigReader(*document, config, problems).read();
+  check_out(config, problems);
   problems.throw_if_any();
   return config;
 }

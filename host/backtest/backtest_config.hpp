@@ -23,6 +23,10 @@ struct BacktestConfig {
 /// Throws InputError with every problem found.
 BacktestConfig load_backtest_config(const std::filesystem::path& file);
 
+/// What is written into `out`.
+inline constexpr const char* html_name = "report.html";
+std::filesystem::path csv_path(const BacktestConfig& config, CalibrationMethod method);
+
 /// The books of the configuration, or those that stand for none, 1,000 USD each side.
 std::vector<LinearBook> books_of(const BacktestConfig& config, const FactorChanges& changes);
 

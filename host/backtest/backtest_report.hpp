@@ -17,7 +17,7 @@ struct MethodResult {
   double seconds = 0;
 };
 
-/// A row per method, book and level; what passes and what does not; at most 100 columns.
+/// A row per method, book and level; what passes and what does not.
 std::string format_backtest(const std::vector<MethodResult>& results);
 
 /// The same with pictures of losses against value at risk and expected shortfall, in one file that

@@ -13,8 +13,8 @@ std::string format_row(const Evaluation& row) {
   for (const std::string& test : row.rejected_by())
     rejections += (rejections.empty() ? "" : ", ") + test;
   return fmt::format(
-      "{:<14} {:>5} {:>4} {:>6.1f} {:<6} {:>6.3f} {:>6.3f} {:>6.3f} {:>6} {:>6.3f}  {}\n",
-      clip(row.book, 14), row.confidence_level, row.exceedance_count,
+      "{:<16} {:>5} {:>4} {:>6.1f} {:<6} {:>6.3f} {:>6.3f} {:>6.3f} {:>6} {:>6.3f}  {}\n",
+      clip(row.book, 16), row.confidence_level, row.exceedance_count,
       static_cast<double>(row.date_count) * (1 - row.confidence_level), to_string(row.zone),
       row.proportion.exact_p_value, row.independence.exact_p_value, row.joint.exact_p_value,
       row.shortfall.z1 ? fmt::format("{:.3f}", row.shortfall.z1->p_value) : "-",
@@ -44,7 +44,7 @@ std::string format_backtest(const std::vector<MethodResult>& results) {
         fmt::format("{}: {} to {}, {} dates, {} paths, {:.1f} s\n", result.method,
                     calibration::format_time(times.front()), calibration::format_time(times.back()),
                     times.size(), result.walk.path_count, result.seconds);
-    text += fmt::format("{:<14} {:>5} {:>11} {:<6} {:>6} {:>6} {:>6} {:>6} {:>6}  {}\n", "book",
+    text += fmt::format("{:<16} {:>5} {:>11} {:<6} {:>6} {:>6} {:>6} {:>6} {:>6}  {}\n", "book",
                         "level", "x  expected", "zone", "prop.", "indep.", "joint", "Z1", "Z2",
                         "rejected by");
     for (const Evaluation& row : result.evaluations) text += format_row(row);
