@@ -142,7 +142,7 @@ TEST(BacktestRejectionRates, TwiceTheVolatilityIsNearlyAlwaysRejected) {
 TEST(BacktestRejectionRates, ClustersAreWhatIndependenceSees) {
   const Rates rates =
       rejection_rates({.date_count = 1000, .confidence_level = 0.975, .alternates = true}, 300);
-  // Found in 36 to 56 % of histories of 1,000 to 1,600 dates: this test has little power.
+  // 44 % are found, and 56 % of such histories of 1,600 dates: this test has little power.
   EXPECT_GE(rates.independence_not_randomised, 0.25) << rates;
   // Doubled throughout, exceedances are as independent as before: this test has nothing to see.
   const Rates doubled =
