@@ -21,8 +21,9 @@ constexpr RealDomain half_life_domain{"from 0.01 to 100000",
 constexpr RealDomain freedom_domain{"above 2 and at most 200",
                                     [](double x) { return x > 2 && x <= 200; }};
 constexpr RealDomain weight_domain{"from 0 to 1", [](double x) { return x >= 0 && x <= 1; }};
-constexpr RealDomain value_domain{"from -1e12 to 1e12 and not 0",
-                                  [](double x) { return x != 0 && std::abs(x) <= 1e12; }};
+constexpr RealDomain value_domain{
+    "from 0.01 to 1e12, or below 0 from -1e12 to -0.01",
+    [](double x) { return std::abs(x) >= value_usd_min && std::abs(x) <= value_usd_max; }};
 constexpr IntegerRange window_range{0, 1'000'000}, observations_range{2, 1'000'000},
     paths_range{1'000, 10'000'000}, histories_range{19, 1'000'000}, threads_range{0, 1'024},
     seed_range{0, 0xffffffffffffffffu};

@@ -124,9 +124,9 @@ std::string row(const Evaluation& e) {
 
 constexpr const char* head = R"(<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Backtest</title><style>
-body{font:14px sans-serif;margin:2em;max-width:100em;color:#222}
+body{font:14px sans-serif;margin:2em;color:#222;overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-td,th{padding:.15em .5em;border-bottom:1px solid #ddd;text-align:right}
+td,th{padding:.15em .5em;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
 th:first-child{text-align:left}
 .no,.red{background:#f6c6c6}.yellow{background:#fbeec0}.green{background:#d3efd3}
 svg{display:block;width:100%;max-width:960px;font-size:11px}

@@ -14,6 +14,9 @@
 
 namespace shortfall::backtest {
 
+/// Values of positions, in magnitude.
+inline constexpr double value_usd_min = 0.01, value_usd_max = 1e12;
+
 /// Held over every interval with the same value at its beginning; linear in the price.
 struct LinearPosition {
   std::string underlying;

@@ -12,8 +12,6 @@
 namespace shortfall::backtest {
 namespace {
 
-constexpr double value_usd_max = 1e15;
-
 /// The end of a fitted tail that is to be read as Gaussian.
 bool is_gaussian(const std::optional<TailFit>& tail) { return tail && tail->is_gaussian; }
 
@@ -116,9 +114,10 @@ void WalkBook::add_book(const LinearBook& book, const FactorChanges& changes, Pr
                       position.underlying, names_of(inputs_.book)));
       continue;
     }
-    if (!(std::abs(position.value_usd) <= value_usd_max) || position.value_usd == 0) {
-      report(fmt::format("a position of {} USD in {}; give a value other than 0 of at most {:g}",
-                         position.value_usd, position.underlying, value_usd_max));
+    const double size_usd = std::abs(position.value_usd);
+    if (!(size_usd >= value_usd_min && size_usd <= value_usd_max)) {
+      report(fmt::format("a position of {} USD in {}; give a value from {} to {:g}, or below 0",
+                         position.value_usd, position.underlying, value_usd_min, value_usd_max));
       continue;
     }
     const auto index = static_cast<std::size_t>(factor - changes.factors.begin());

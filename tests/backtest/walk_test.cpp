@@ -222,6 +222,9 @@ TEST(Walk, Refuses) {
        [](Settings&, Books& b, FactorChanges&) { b[0].positions[0].value_usd = none; }},
       {"book long A: a position of 0 USD in A",
        [](Settings&, Books& b, FactorChanges&) { b[0].positions[0].value_usd = 0; }},
+      // Would round to nothing in the engine's quantities.
+      {"book long A: a position of 1e-13 USD in A",
+       [](Settings&, Books& b, FactorChanges&) { b[0].positions[0].value_usd = 1e-13; }},
       {"rice is no factor", [](Settings&, Books&, FactorChanges& c) { c.factors[1] = "rice"; }},
       // The estimation's own words, with the date.
       {"at 1970-06-01: factor B.spot has 70 changes in the window, and at least 100 are needed",
