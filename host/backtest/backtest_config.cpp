@@ -94,7 +94,8 @@ class ConfigReader {
   void read_methods(TomlSection& table) {
     std::vector<std::string> names;
     table.strings("methods", names);
-    if (names.empty()) return;
+    if (!table.find("methods")) return;
+    if (names.empty()) return table.report("methods", "is empty; name a method, or leave it out");
     config_.methods.clear();
     std::set<std::string> seen;
     for (const std::string& name : names) {
@@ -128,6 +129,9 @@ class ConfigReader {
       std::map<std::string, double> positions;
       books.reals(key.str().data(), positions, value_domain);
       LinearBook book{std::string(key.str()), {}};
+      const std::string problem = name_problem(book.name);
+      if (!problem.empty())  // not by TomlSection, which would print the key as it is
+        problems_.add(config_.file.string(), key.source().begin.line, "[books] " + problem);
       for (const auto& [coin, value_usd] : positions) book.positions.push_back({coin, value_usd});
       config_.books.push_back(std::move(book));
     }

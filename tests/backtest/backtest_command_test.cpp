@@ -92,6 +92,8 @@ TEST(BacktestConfig, Refuses) {
       {settings + "methods = [\"sampl\"]\n" + prices,
        "methods is \"sampl\"; write one of sample, ewma, ledoit_wolf, garch"},
       {settings + "methods = [\"ewma\", \"ewma\"]\n" + prices, "has \"ewma\" twice; remove one"},
+      {settings + "methods = []\n" + prices, "methods is empty; name a method"},
+      {settings + prices + "[books]\n\"a\\nb\" = {BTC = 1}\n", "control character"},
       {settings + "calibrated_to = \"yesterday\"\n" + prices, "calibrated_to is \"yesterday\""},
       {settings + "paths = 1\n" + prices, "paths is 1; it must be from 1000 to 10000000"},
       {settings + "degrees_of_freedom = 2\n" + prices, "degrees_of_freedom is 2"},
