@@ -37,7 +37,7 @@ TransitionCounts transition_counts(const Exceedances& exceedances);
 /// second takes few values, so that "exact_p_value <= 0.05" rejects a right model in less than 5 %
 /// of cases. In 5 % does "exact_p_value - u tie_probability <= 0.05" with u uniform in (0, 1): a
 /// randomised test, for tests of this test (Dufour 2006, "Monte Carlo tests with nuisance
-/// parameters", section 2).
+/// parameters").
 struct LikelihoodRatioTest {
   double statistic = 0;
   unsigned degrees_of_freedom = 1;
@@ -49,7 +49,7 @@ struct LikelihoodRatioTest {
 /// Are there as many exceedances as the level says? x of n dates, p = 1 - confidence_level:
 ///   LR = -2 ln [(1-p)^(n-x) p^x / ((1-x/n)^(n-x) (x/n)^x)],  0 ln 0 = 0,
 /// chi-square with one degree (Kupiec 1995, "Techniques for verifying the accuracy of risk
-/// measurement models", equation 5; as printed in Christoffersen 1998, section 3.1). Exactly: x is
+/// measurement models"; as printed in Christoffersen 1998, section 3.1). Exactly: x is
 /// binomial. Asserts n >= 1, x <= n and 0 < confidence_level < 1.
 LikelihoodRatioTest test_proportion(std::size_t exceedance_count, std::size_t date_count,
                                     double confidence_level);
@@ -79,8 +79,8 @@ const char* to_string(TrafficLight value);
 
 /// Tests of the expected shortfall (Acerbi and Szekely 2014, "Back-testing expected shortfall",
 /// Risk, December). With losses L, exceedances I = [L > VaR], their number N, and T dates:
-///   Z1 = 1 - (1/N) sum I L / ES                              (equation 4)
-///   Z2 = 1 - (1/(T (1 - confidence_level))) sum I L / ES     (equation 6)
+///   Z1 = 1 - (1/N) sum I L / ES                              (test 1)
+///   Z2 = 1 - (1/(T (1 - confidence_level))) sum I L / ES     (test 2)
 /// (there with X = -L). 0 is expected of a right model; less: losses beyond the forecast. Z1 looks
 /// at the size of exceedances only, Z2 at their number as well.
 struct ShortfallStatistics {
@@ -122,7 +122,7 @@ ShortfallTests test_shortfall(std::span<const BacktestDate> dates, double confid
                               std::uint64_t seed);
 
 /// How much a margin moves (Murphy, Vasios and Vause 2014, "An investigation into the
-/// procyclicality of risk-based initial margin models", section 4.1), relative: 0.5 is half as much
+/// procyclicality of risk-based initial margin models"), relative: 0.5 is half as much
 /// again.
 struct Procyclicality {
   double peak_to_trough = 1;

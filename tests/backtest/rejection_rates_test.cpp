@@ -38,7 +38,7 @@ std::vector<BacktestDate> forecasts(const Setting& setting, std::vector<double>&
   const boost::math::students_t student_t(degrees_of_freedom);
   const double unit = std::sqrt((degrees_of_freedom - 2) / degrees_of_freedom);
   const double quantile = boost::math::quantile(student_t, setting.confidence_level);
-  // McNeil, Frey and Embrechts 2005, "Quantitative Risk Management", equation 2.25.
+  // McNeil, Frey and Embrechts 2005, "Quantitative Risk Management", chapter 2.
   const double shortfall = boost::math::pdf(student_t, quantile) / (1 - setting.confidence_level) *
                            (degrees_of_freedom + quantile * quantile) / (degrees_of_freedom - 1);
   std::vector<BacktestDate> dates;
