@@ -224,8 +224,9 @@ std::string clip(const std::string& text, std::size_t width) {
   return text.size() <= width ? text : text.substr(0, width - 3) + "...";
 }
 
-ProgressBar::ProgressBar(std::uint64_t path_count, bool is_quiet)
-    : path_count_(path_count),
+ProgressBar::ProgressBar(std::uint64_t count, bool is_quiet, const char* unit)
+    : count_(count),
+      unit_(unit),
       is_shown_(!is_quiet && isatty(STDERR_FILENO)),
       start_(std::chrono::steady_clock::now()),
       last_(start_) {}
@@ -234,23 +235,23 @@ ProgressBar::~ProgressBar() {
   if (is_shown_) std::fputs("\r\033[K", stderr);
 }
 
-void ProgressBar::update(std::uint64_t paths_done) {
-  if (!is_shown_) return;
+void ProgressBar::update(std::uint64_t done) {
+  if (!is_shown_ || done == 0) return;
   const auto now = std::chrono::steady_clock::now();
   if (now - last_ < std::chrono::milliseconds(100)) return;
   last_ = now;
-  draw(paths_done, std::chrono::duration<double>(now - start_).count());
+  draw(done, std::chrono::duration<double>(now - start_).count());
 }
 
-void ProgressBar::draw(std::uint64_t paths_done, double elapsed_seconds) {
+void ProgressBar::draw(std::uint64_t done, double elapsed_seconds) {
   constexpr std::size_t width = 30;
-  const double share = static_cast<double>(paths_done) / static_cast<double>(path_count_);
+  const double share = static_cast<double>(done) / static_cast<double>(count_);
   const auto filled = static_cast<std::size_t>(share * width);
   const double left = elapsed_seconds / share - elapsed_seconds;
   const std::string line =
-      fmt::format("\r\033[K[{}{}] {:5.1f} %  {} of {} paths  {} left", std::string(filled, '#'),
-                  std::string(width - filled, '.'), 100 * share, with_separators(paths_done),
-                  with_separators(path_count_), format_duration(left));
+      fmt::format("\r\033[K[{}{}] {:5.1f} %  {} of {} {}  {} left", std::string(filled, '#'),
+                  std::string(width - filled, '.'), 100 * share, with_separators(done),
+                  with_separators(count_), unit_, format_duration(left));
   std::fputs(line.c_str(), stderr);
   std::fflush(stderr);
 }

@@ -17,14 +17,15 @@ namespace shortfall {
 /// terminal, otherwise silent.
 class ProgressBar {
  public:
-  ProgressBar(std::uint64_t path_count, bool is_quiet);
+  ProgressBar(std::uint64_t count, bool is_quiet, const char* unit = "paths");
   ~ProgressBar();
-  void update(std::uint64_t paths_done);
+  void update(std::uint64_t done);
 
  private:
-  void draw(std::uint64_t paths_done, double elapsed_seconds);
+  void draw(std::uint64_t done, double elapsed_seconds);
 
-  std::uint64_t path_count_;
+  std::uint64_t count_;
+  const char* unit_;
   bool is_shown_;
   std::chrono::steady_clock::time_point start_, last_;
 };

@@ -1,6 +1,8 @@
 #include "backtest_command.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <list>
 #include <memory>
 
 #include "atomic_file.hpp"
@@ -8,6 +10,7 @@
 #include "backtest_report.hpp"
 #include "commands.hpp"
 #include "fmt/format.h"
+#include "terminal.hpp"
 #include "walk_csv.hpp"
 
 namespace shortfall {
@@ -16,31 +19,57 @@ namespace {
 using namespace backtest;
 
 MethodResult result_of(const BacktestConfig& config, CalibrationMethod method,
-                       const FactorChanges& changes, const std::vector<LinearBook>& books) {
+                       const calibration::ReadHistory& history, const std::vector<HeldBook>& books,
+                       const WalkProgress& progress) {
   const auto start = std::chrono::steady_clock::now();
   WalkSettings settings = config.walk;
   settings.calibration.method = method;
   MethodResult result;
   result.method = to_string(method);
-  result.walk = walk_history(changes, books, settings);
-  result.evaluations = evaluate(result.walk, config.history_count, settings.seed);
+  result.walk = walk_history(history.changes, history.levels, books, settings, progress);
+  result.evaluations =
+      evaluate(result.walk, config.history_count, settings.seed, [] { throw_if_interrupted(); });
+  // Most of the memory, and nothing reads them any more.
+  for (BookSeries& series : result.walk.books) series.worst_losses_usd = {};
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }
 
+/// Of all or of none.
+void write_results(const BacktestConfig& config, const std::vector<MethodResult>& results) {
+  create_directory_for(config.out);
+  std::list<AtomicFile> files;
+  for (std::size_t i = 0; i < results.size(); ++i)
+    write_walk(results[i].walk, files.emplace_back(csv_path(config, config.methods[i])));
+  files.emplace_back(config.out / html_name).write(format_html(results));
+  for (AtomicFile& file : files) file.sync();
+  for (AtomicFile& file : files) file.publish();
+}
+
+std::size_t date_count(const WalkSettings& walk, const FactorChanges& changes) {
+  return static_cast<std::size_t>(
+      std::count_if(changes.times.begin(), changes.times.end(),
+                    [&](std::int64_t time) { return time >= walk.from && time <= walk.to; }));
+}
+
 void backtest_command(const std::filesystem::path& file) {
   const BacktestConfig config = load_backtest_config(file);
-  const FactorChanges changes = calibration::read_history({config.prices}, {}).changes;
-  const std::vector<LinearBook> books = books_of(config, changes);
+  catch_interrupts();
+  calibration::HistoryWindow window;
+  window.to = config.walk.to;
+  const calibration::ReadHistory history = calibration::read_history(config.sources, window);
+  const std::vector<HeldBook> books = books_of(config, history.changes);
   std::vector<MethodResult> results;
-  for (const CalibrationMethod method : config.methods)
-    results.push_back(result_of(config, method, changes, books));
-  create_directory_for(config.out);
-  for (std::size_t i = 0; i < results.size(); ++i)
-    write_walk(results[i].walk, csv_path(config, config.methods[i]));
-  AtomicFile html(config.out / html_name);
-  html.write(format_html(results));
-  html.publish();
+  {
+    const std::size_t dates = date_count(config.walk, history.changes);
+    ProgressBar bar(dates * config.methods.size(), false, "dates");
+    for (const CalibrationMethod method : config.methods)
+      results.push_back(result_of(config, method, history, books, [&](std::size_t dates_done) {
+        throw_if_interrupted();
+        bar.update(dates * results.size() + dates_done);
+      }));
+  }
+  write_results(config, results);
   print(format_backtest(results) + fmt::format("written to {}\n", config.out.string()));
 }
 
@@ -50,7 +79,7 @@ void add_backtest(CLI::App& app) {
   CLI::App* const command = app.add_subcommand(
       "backtest",
       "Walks a history of prices: at each date calibrates on the past alone, forecasts value at\n"
-      "risk and expected shortfall of linear books, and tests them against the losses that\n"
+      "risk and expected shortfall of books, and tests them against the losses that\n"
       "followed. Writes a CSV per method, and report.html.");
   const auto file = std::make_shared<std::string>();
   command->add_option("CONFIG", *file, "Backtest (TOML)")->required();

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "calibrate/history_tables.hpp"
 #include "calibrate/method_names.hpp"
 #include "fmt/format.h"
 #include "toml_document.hpp"
@@ -34,10 +35,10 @@ class ConfigReader {
       : document_(document), config_(config), problems_(problems) {}
 
   void read() {
-    static constexpr std::string_view tables[] = {"backtest", "prices", "books"};
+    static constexpr std::string_view tables[] = {"backtest", "prices", "histories", "books"};
     report_unknown_tables(document_, config_.file, "a backtest", tables, problems_);
     read_settings();
-    read_prices();
+    read_histories();
     read_books();
   }
 
@@ -52,7 +53,7 @@ class ConfigReader {
     CalibrationSettings& calibration = walk.calibration;
     walk.from = required_time(table, "from");
     walk.to = required_time(table, "to");
-    if (table.find("calibrated_to")) walk.calibration_date = time(table, "calibrated_to");
+    walk.calibration_date = calibration::read_time(table, "calibrated_to");
     read_methods(table);
     table.choice("correlations", calibration.correlations, calibration::correlation_methods);
     table.real("half_life_days", calibration.half_life_days, half_life_domain);
@@ -78,17 +79,7 @@ class ConfigReader {
 
   std::int64_t required_time(TomlSection& table, const char* key) {
     if (!table.find(key)) table.report_missing(key, "write a date such as \"2025-01-15\"");
-    return time(table, key);
-  }
-
-  std::int64_t time(TomlSection& table, const char* key) {
-    const std::optional<std::string> text = table.string(key);
-    if (!text) return 0;
-    const std::optional<std::int64_t> seconds = calibration::parse_time(*text);
-    if (!seconds)
-      table.report(key, fmt::format("is {}; write \"2026-01-14\" or \"2026-01-14T08:00:00Z\"",
-                                    in_quotes(*text)));
-    return seconds.value_or(0);
+    return calibration::read_time(table, key).value_or(0);
   }
 
   void read_methods(TomlSection& table) {
@@ -109,18 +100,22 @@ class ConfigReader {
     }
   }
 
-  void read_prices() {
-    TomlSection table = section("prices");
-    if (!table.path("file", config_.prices.file))
-      table.report_missing("file", "write the path of the history");
-    config_.prices.time_column = table.string("time").value_or("");
-    std::vector<std::string> coins;
-    table.strings("columns", coins);
-    for (const std::string& coin : coins) config_.prices.columns.push_back({coin, coin + ".spot"});
-    table.report_unknown_keys();
+  void read_histories() {
+    if (!document_.contains("prices"))
+      section("prices").report_missing("file", "write the path of the history");
+    config_.sources = calibration::read_history_tables(document_, config_.file, problems_);
+    for (const calibration::HistorySource& source : config_.sources)
+      for (const calibration::HistoryColumn& column : source.columns) {
+        const auto name = calibration::parse_factor_name(column.factor);
+        if (name && name->kind != FactorKind::spot && name->kind != FactorKind::vol)
+          problems_.add(config_.file.string(), 0,
+                        fmt::format("[histories] has {}; coins and options at the money move with "
+                                    "prices and volatilities alone: leave it out",
+                                    in_quotes(column.factor)));
+      }
   }
 
-  /// [books] "name" = {coin = USD}, or [books.name] and a coin a line.
+  /// [books] "name" = {position = USD}, or [books.name] and a position a line.
   void read_books() {
     TomlSection books = section("books");
     const toml::table* const table = document_["books"].as_table();
@@ -128,13 +123,41 @@ class ConfigReader {
     for (const auto& [key, node] : *table) {
       std::map<std::string, double> positions;
       books.reals(key.str().data(), positions, value_domain);
-      LinearBook book{std::string(key.str()), {}};
+      HeldBook book{std::string(key.str()), {}};
+      // Not by TomlSection, which would print the key as it is.
+      const auto report = [&, line = key.source().begin.line](const std::string& message) {
+        problems_.add(config_.file.string(), line, "[books] " + message);
+      };
       const std::string problem = name_problem(book.name);
-      if (!problem.empty())  // not by TomlSection, which would print the key as it is
-        problems_.add(config_.file.string(), key.source().begin.line, "[books] " + problem);
-      for (const auto& [coin, value_usd] : positions) book.positions.push_back({coin, value_usd});
+      if (!problem.empty()) report(problem);
+      for (const auto& [name, value_usd] : positions)
+        if (!add_position(name, value_usd, book))
+          report(
+              fmt::format("{} has {}, which is no position; write BTC, \"BTC call 30d\", \"BTC "
+                          "put 30d\" or \"BTC straddle 30d\"",
+                          in_quotes(book.name), in_quotes(name)));
       config_.books.push_back(std::move(book));
     }
+  }
+
+  /// False where the name is none.
+  static bool add_position(const std::string& name, double value_usd, HeldBook& book) {
+    const std::size_t first = name.find(' '), second = name.find(' ', first + 1);
+    const std::string coin = name.substr(0, first);
+    if (first == std::string::npos) {
+      book.positions.push_back({coin, value_usd});
+      return true;
+    }
+    if (second == std::string::npos) return false;
+    const std::string kind = name.substr(first + 1, second - first - 1);
+    // A tenor is what a factor's name has.
+    const auto vol = calibration::parse_factor_name(coin + ".vol." + name.substr(second + 1));
+    if (!vol || (kind != "call" && kind != "put" && kind != "straddle")) return false;
+    if (kind != "put")
+      book.positions.push_back({coin, value_usd, InstrumentType::call, vol->tenor_days});
+    if (kind != "call")
+      book.positions.push_back({coin, value_usd, InstrumentType::put, vol->tenor_days});
+    return true;
   }
 
   const toml::table& document_;
@@ -142,17 +165,11 @@ class ConfigReader {
   Problems& problems_;
 };
 
-/// A result must not replace what it is made from.
 void check_out(const BacktestConfig& config, Problems& problems) {
-  std::vector<std::filesystem::path> results = {config.out / html_name};
+  std::vector<std::filesystem::path> results = {config.out / html_name}, inputs = {config.file};
   for (const CalibrationMethod method : config.methods) results.push_back(csv_path(config, method));
-  std::error_code none_of_two;
-  for (const std::filesystem::path& result : results)
-    for (const std::filesystem::path& input : {config.file, config.prices.file})
-      if (std::filesystem::equivalent(result, input, none_of_two))
-        problems.add(
-            config.file.string(), 0,
-            fmt::format("would write {} over an input; give another out", result.string()));
+  for (const calibration::HistorySource& source : config.sources) inputs.push_back(source.file);
+  calibration::check_not_inputs(results, inputs, config.file.string(), problems);
 }
 
 }  // namespace
@@ -174,17 +191,28 @@ BacktestConfig load_backtest_config(const std::filesystem::path& file) {
   return config;
 }
 
-std::vector<LinearBook> books_of(const BacktestConfig& config, const FactorChanges& changes) {
+std::vector<HeldBook> books_of(const BacktestConfig& config, const FactorChanges& changes) {
   if (!config.books.empty()) return config.books;
-  std::vector<LinearBook> books;
-  LinearBook basket{"equal weights", {}};
+  std::vector<HeldBook> books, straddles;
+  std::vector<std::string> coins;
   for (const std::string& factor : changes.factors) {
-    const std::string coin = factor.substr(0, factor.find('.'));
+    const auto name = calibration::parse_factor_name(factor);
+    SHORTFALL_ASSERT(name);
+    if (name->kind == FactorKind::spot)
+      coins.push_back(name->underlying);
+    else
+      straddles.push_back({fmt::format("{} {}d straddle short", name->underlying, name->tenor_days),
+                           {{name->underlying, -book_usd, InstrumentType::call, name->tenor_days},
+                            {name->underlying, -book_usd, InstrumentType::put, name->tenor_days}}});
+  }
+  HeldBook basket{"equal weights", {}};
+  for (const std::string& coin : coins) {
     books.push_back({coin + " long", {{coin, book_usd}}});
     books.push_back({coin + " short", {{coin, -book_usd}}});
-    basket.positions.push_back({coin, book_usd / static_cast<double>(changes.factors.size())});
+    basket.positions.push_back({coin, book_usd / static_cast<double>(coins.size())});
   }
-  if (changes.factors.size() > 1) books.push_back(std::move(basket));
+  if (coins.size() > 1) books.push_back(std::move(basket));
+  books.insert(books.end(), straddles.begin(), straddles.end());
   return books;
 }
 

@@ -67,14 +67,17 @@ std::vector<std::string> Evaluation::rejected_by() const {
   return tests;
 }
 
-std::vector<Evaluation> evaluate(const Walk& walk, std::size_t history_count, std::uint64_t seed) {
+std::vector<Evaluation> evaluate(const Walk& walk, std::size_t history_count, std::uint64_t seed,
+                                 const std::function<void()>& between) {
   require_usable(walk);
   std::vector<Evaluation> results;
   for (const BookSeries& series : walk.books) {
     const TailQuantile tail = simulated_tail(series.worst_losses_usd, walk.path_count);
-    for (std::size_t l = 0; l < series.levels.size(); ++l)
+    for (std::size_t l = 0; l < series.levels.size(); ++l) {
+      if (between) between();
       results.push_back(
           evaluate_level(series, l, walk.confidence_levels[l], tail, history_count, seed));
+    }
   }
   return results;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,10 @@ struct Evaluation {
   std::vector<std::string> rejected_by() const;
 };
 
-/// By book, then by level. `history_count` histories are simulated for each. Throws InputError
-/// where a book has no date, or an expected shortfall that is not above 0.
-std::vector<Evaluation> evaluate(const Walk& walk, std::size_t history_count, std::uint64_t seed);
+/// By book, then by level. `history_count` histories are simulated for each. What `between`, called
+/// before each, throws ends it. Throws InputError where a book has no date, or an expected
+/// shortfall that is not above 0.
+std::vector<Evaluation> evaluate(const Walk& walk, std::size_t history_count, std::uint64_t seed,
+                                 const std::function<void()>& between = {});
 
 }  // namespace shortfall::backtest

@@ -24,11 +24,17 @@ using calibration::format_time;
 
 class Walker {
  public:
-  Walker(const FactorChanges& changes, const std::vector<LinearBook>& books,
-         const WalkSettings& settings)
-      : changes_(changes), books_(books), settings_(settings) {
+  Walker(const FactorChanges& changes, const std::vector<double>& levels,
+         const std::vector<HeldBook>& books, const WalkSettings& settings,
+         const WalkProgress& progress)
+      : changes_(changes),
+        levels_(levels),
+        books_(books),
+        settings_(settings),
+        progress_(progress) {
     SHORTFALL_ASSERT(!books.empty() && !settings.confidence_levels.empty());
     SHORTFALL_ASSERT(changes.values.size() == changes.times.size() * changes.factors.size());
+    SHORTFALL_ASSERT(levels.empty() || levels.size() == changes.values.size());
     Problems problems;
     find_rows(problems);
     book_.emplace(changes, books, settings, problems);
@@ -60,7 +66,8 @@ class Walker {
     const auto row_of = [&](auto found) { return static_cast<std::size_t>(found - times.begin()); };
     rows_.begin = row_of(std::lower_bound(times.begin(), times.end(), settings_.from));
     rows_.end = row_of(std::upper_bound(times.begin(), times.end(), settings_.to));
-    if (rows_.begin >= rows_.end || settings_.to > times.back())
+    const auto interval = static_cast<std::int64_t>(changes_.interval_days * 86'400 + 0.5);
+    if (rows_.begin >= rows_.end || settings_.to >= times.back() + interval)
       return report(problems,
                     times.empty()
                         ? std::string("has no changes")
@@ -136,6 +143,7 @@ class Walker {
       const std::size_t row = rows_.begin + date;
       try {
         run_date(row, settings, chunk_warnings_[chunk]);
+        report_progress();
       } catch (const InputError& error) {
         std::vector<Problem> problems = error.problems();
         for (Problem& problem : problems)
@@ -144,6 +152,19 @@ class Walker {
         throw InputError(std::move(problems), error.omitted_count());
       }
     }
+  }
+
+  void report_progress() {
+    if (!progress_) return;
+    const std::lock_guard lock(progress_mutex_);
+    progress_(++dates_done_);
+  }
+
+  const double* change_row(std::size_t row) const {
+    return changes_.values.data() + row * changes_.factors.size();
+  }
+  const double* level_row(std::size_t row) const {
+    return levels_.empty() ? nullptr : levels_.data() + row * changes_.factors.size();
   }
 
   void run_date(std::size_t row, CalibrationSettings& settings,
@@ -157,7 +178,7 @@ class Walker {
     }
     const Calibration& calibration = fixed_ ? *fixed_ : own;
     std::vector<std::string> said = calibration.warnings;
-    forecasts_[row - rows_.begin] = book_->forecast(calibration, said);
+    forecasts_[row - rows_.begin] = book_->forecast(calibration, level_row(row), said);
     for (const std::string& warning : said) warnings.try_emplace(warning, row);
   }
 
@@ -178,10 +199,10 @@ class Walker {
     series.book = books_[b].name;
     series.levels.resize(settings_.confidence_levels.size());
     for (std::size_t row = rows_.begin; row < rows_.end; ++row) {
-      const double loss =
-          book_->loss_usd(b, changes_.values.data() + row * changes_.factors.size());
+      const double loss = book_->loss_usd(b, change_row(row), level_row(row));
       if (std::isnan(loss)) continue;
       WalkBook::Forecast& forecast = forecasts_[row - rows_.begin][b];
+      SHORTFALL_ASSERT(forecast.value_at_risk_usd.size() == series.levels.size());
       series.times.push_back(changes_.times[row]);
       series.calibrated_to.push_back(
           changes_.times[(fixed_window_ ? fixed_window_->end : row) - 1]);
@@ -194,8 +215,12 @@ class Walker {
   }
 
   const FactorChanges& changes_;
-  const std::vector<LinearBook>& books_;
+  const std::vector<double>& levels_;
+  const std::vector<HeldBook>& books_;
   WalkSettings settings_;
+  const WalkProgress& progress_;
+  std::mutex progress_mutex_;
+  std::size_t dates_done_ = 0;
   RowRange rows_;
   std::optional<RowRange> fixed_window_;
   std::optional<Calibration> fixed_;
@@ -206,9 +231,10 @@ class Walker {
 
 }  // namespace
 
-Walk walk_history(const FactorChanges& changes, const std::vector<LinearBook>& books,
-                  const WalkSettings& settings) {
-  return Walker(changes, books, settings).walk();
+Walk walk_history(const FactorChanges& changes, const std::vector<double>& levels,
+                  const std::vector<HeldBook>& books, const WalkSettings& settings,
+                  const WalkProgress& progress) {
+  return Walker(changes, levels, books, settings, progress).walk();
 }
 
 }  // namespace shortfall::backtest

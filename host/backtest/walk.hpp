@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "shortfall/backtest.hpp"
+#include "shortfall/book.hpp"
 #include "shortfall/calibrate.hpp"
 #include "shortfall/config.hpp"
 #include "shortfall/error.hpp"
@@ -17,14 +19,17 @@ namespace shortfall::backtest {
 /// Values of positions, in magnitude.
 inline constexpr double value_usd_min = 0.01, value_usd_max = 1e12;
 
-/// Held over every interval with the same value at its beginning; linear in the price.
-struct LinearPosition {
+/// Opened anew at the beginning of every interval and held over it: coins, or options on coins,
+/// struck at the price and `tenor_days` before their expiry.
+struct WalkPosition {
   std::string underlying;
-  double value_usd = 0;  ///< above 0: long
+  double value_usd = 0;                        ///< of the coins; above 0: long
+  InstrumentType type = InstrumentType::spot;  ///< spot, call or put
+  std::uint32_t tenor_days = 0;                ///< of options, that of a volatility in the history
 };
-struct LinearBook {
+struct HeldBook {
   std::string name;
-  std::vector<LinearPosition> positions;
+  std::vector<WalkPosition> positions;
 };
 
 struct WalkSettings {
@@ -63,12 +68,19 @@ struct Walk {
   std::vector<std::string> warnings;  ///< of models, with the first date of each
 };
 
+/// Called after each date, by one thread at a time, with the number done; what it throws ends the
+/// walk.
+using WalkProgress = std::function<void(std::size_t dates_done)>;
+
 /// Forecasts are of the engine, revalued at the horizon: the same bits for any number of threads.
-/// Losses are value (1 - e^x), x the change of the factor "<underlying>.spot". Throws InputError: a
-/// calibration date not before all losses, fewer past changes than the window, positions whose
-/// underlying has no history, dates beyond the history; and what calibrate() and build_plan()
-/// refuse, with the date.
-Walk walk_history(const FactorChanges& changes, const std::vector<LinearBook>& books,
-                  const WalkSettings& settings);
+/// `levels`: T x F, where each change began; empty where no book has options. Losses of coins are
+/// value (1 - e^x), x the change of the factor "<underlying>.spot"; options are sold and bought
+/// back at Black's (1976) price, at volatilities s and s e^y, y the change of "<underlying>.vol".
+/// Throws InputError: a calibration date not before all losses, fewer past changes than the window,
+/// positions that the history cannot value, dates beyond the history; and what calibrate() and
+/// build_plan() refuse, with the date.
+Walk walk_history(const FactorChanges& changes, const std::vector<double>& levels,
+                  const std::vector<HeldBook>& books, const WalkSettings& settings,
+                  const WalkProgress& progress = {});
 
 }  // namespace shortfall::backtest

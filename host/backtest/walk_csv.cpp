@@ -1,14 +1,12 @@
 #include "walk_csv.hpp"
 
-#include "atomic_file.hpp"
 #include "calibrate/history.hpp"
 #include "csv_text.hpp"
 
 namespace shortfall::backtest {
 
-void write_walk(const Walk& walk, const std::filesystem::path& file) {
+void write_walk(const Walk& walk, AtomicFile& csv) {
   using calibration::format_time;
-  AtomicFile csv(file);
   csv.write(
       "date,book,confidence_level,value_at_risk_usd,expected_shortfall_usd,loss_usd,"
       "is_exceedance,calibrated_to\n");
@@ -26,7 +24,6 @@ void write_walk(const Walk& walk, const std::filesystem::path& file) {
         row += date.is_exceedance() ? ",1," : ",0,";
         csv.write(row + format_time(series.calibrated_to[t]) + '\n');
       }
-  csv.publish();
 }
 
 }  // namespace shortfall::backtest

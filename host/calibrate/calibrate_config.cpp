@@ -4,6 +4,7 @@
 #include <set>
 
 #include "fmt/format.h"
+#include "history_tables.hpp"
 #include "method_names.hpp"
 #include "toml_document.hpp"
 #include "toml_section.hpp"
@@ -11,23 +12,15 @@
 namespace shortfall::calibration {
 namespace {
 
-constexpr Choice<double> units[] = {{"decimal", 1}, {"percent", 0.01}};
-constexpr Choice<bool> strikes[] = {{"fixed", false}, {"at_the_money", true}};
-constexpr Choice<Quantity> quantities[] = {
-    {"premium", Quantity::premium}, {"price", Quantity::price}, {"funding", Quantity::funding}};
-
 constexpr RealDomain days_domain{"from 1e-9 to 100000",
                                  [](double x) { return x >= 1e-9 && x <= 1e5; }};
 constexpr RealDomain half_life_domain{"from 0.01 to 100000",
                                       [](double x) { return x >= 0.01 && x <= 1e5; }};
 constexpr RealDomain weight_domain{"from 0 to 1", [](double x) { return x >= 0 && x <= 1; }};
 constexpr RealDomain gap_domain{"from 0 to 100000", [](double x) { return x >= 0 && x <= 1e5; }};
-constexpr RealDomain slope_domain{"from -10 to 10", [](double x) { return x >= -10 && x <= 10; }};
 constexpr RealDomain beta_domain{"from -100 to 100",
                                  [](double x) { return x >= -100 && x <= 100; }};
 constexpr RealDomain residual_domain{"from 0 to 10", [](double x) { return x >= 0 && x <= 10; }};
-constexpr RealDomain funding_domain{"above 0 and at most 10000",
-                                    [](double x) { return x > 0 && x <= 1e4; }};
 constexpr IntegerRange observations_range{2, 1'000'000}, paths_range{1'000, 10'000'000};
 
 constexpr const char* option_file = "command line";
@@ -43,10 +36,8 @@ class ConfigReader {
                                                   "stressed"};
     report_unknown_tables(document_, file_, "a calibration", tables, problems_);
     read_settings(config);
-    if (document_.contains("prices")) config.sources.push_back(read_prices());
-    for (const auto& [name, section] : sections_of("histories"))
-      config.sources.push_back(read_source(section));
-    for (const auto& [name, section] : sections_of("fill"))
+    config.sources = read_history_tables(document_, file_, problems_);
+    for (const auto& [name, section] : tables_of(document_, "fill", file_, problems_))
       config.fills.push_back(read_fill(name, section));
     if (document_.contains("stressed")) config.stressed = read_stressed();
   }
@@ -77,113 +68,6 @@ class ConfigReader {
     section.report_unknown_keys();
   }
 
-  std::optional<std::int64_t> read_time(TomlSection& section, const char* key) {
-    const std::optional<std::string> text = section.string(key);
-    if (!text) return std::nullopt;
-    const std::optional<std::int64_t> time = parse_time(*text);
-    if (!time)
-      section.report(key, fmt::format("is {}; write \"2026-01-14\" or \"2026-01-14T08:00:00Z\"",
-                                      in_quotes(*text)));
-    return time;
-  }
-
-  HistorySource read_prices() {
-    TomlSection section(document_, "prices", file_.string(), problems_);
-    HistorySource source;
-    read_file(section, source);
-    read_columns(section, source, ".spot");
-    section.report_unknown_keys();
-    return source;
-  }
-
-  void read_file(TomlSection& section, HistorySource& source) {
-    if (!section.path("file", source.file))
-      section.report_missing("file", "write the path of the history");
-    source.time_column = section.string("time").value_or("");
-  }
-
-  /// A table column = name, or an array of names; `suffix` makes factors of coins.
-  void read_columns(TomlSection& section, HistorySource& source, const std::string& suffix) {
-    const toml::node* const node = section.find("columns");
-    if (!node) return;
-    const char* const wanted = suffix.empty() ? "a table such as {dvol_close = \"BTC.vol.30d\"}"
-                                              : "an array of coins, or a table {column = \"BTC\"}";
-    if (const toml::table* const table = node->as_table()) {
-      for (const auto& [column, value] : *table) {
-        const std::optional<std::string> name = value.value_exact<std::string>();
-        if (!name) return section.report_type("columns", wanted, value);
-        source.columns.push_back({std::string(column.str()), *name + suffix});
-      }
-    } else if (!suffix.empty() && node->is_array()) {
-      std::vector<std::string> coins;
-      section.strings("columns", coins);
-      for (const std::string& coin : coins) source.columns.push_back({coin, coin + suffix});
-    } else {
-      section.report_type("columns", wanted, *node);
-    }
-    if (source.columns.empty()) section.report("columns", "is empty; name at least one column");
-  }
-
-  HistorySource read_source(TomlSection section) {
-    HistorySource source;
-    read_file(section, source);
-    read_columns(section, source, "");
-    if (!section.find("columns"))
-      section.report_missing("columns",
-                             "write the factor of each column: {dvol = \"BTC.vol.30d\"}");
-    read_meaning(section, source);
-    section.report_unknown_keys();
-    return source;
-  }
-
-  /// What the numbers of a history mean is never guessed.
-  void read_meaning(TomlSection& section, HistorySource& source) {
-    std::optional<FactorKind> kind;
-    for (const HistoryColumn& column : source.columns) {
-      const std::optional<FactorName> name = parse_factor_name(column.factor);
-      if (!name)
-        return section.report("columns",
-                              fmt::format("has {}, which is no factor; write one like BTC.vol.30d, "
-                                          "BTC.skew, BTC.basis or BTC.perp",
-                                          in_quotes(column.factor)));
-      if (name->kind == FactorKind::spot)
-        return section.report(
-            "columns", fmt::format("has {}; spots belong into [prices]", in_quotes(column.factor)));
-      if (kind && *kind != name->kind)
-        return section.report("columns", "mixes kinds of factors; give each kind a table");
-      kind = name->kind;
-    }
-    if (!kind) return;
-    const bool is_perpetual = *kind == FactorKind::perp;
-    if (is_perpetual) {
-      if (!section.find("quantity"))
-        section.report_missing("quantity", "write premium, price or funding");
-      section.choice("quantity", source.quantity, quantities);
-    }
-    if (source.quantity != Quantity::price) read_unit(section, source);
-    if (*kind == FactorKind::vol) read_strike(section, source);
-  }
-
-  void read_unit(TomlSection& section, HistorySource& source) {
-    if (!section.find("unit")) section.report_missing("unit", "write decimal or percent");
-    section.choice("unit", source.scale, units);
-    if (source.quantity != Quantity::funding) return;
-    double premium = 1;
-    section.required_real("premium_per_rate", premium, funding_domain,
-                          "write the premium that a rate of 1 stands for: 1 for rates of 8 hours "
-                          "that are the mean premium");
-    source.scale *= premium;
-  }
-
-  void read_strike(TomlSection& section, HistorySource& source) {
-    if (!section.find("strike")) section.report_missing("strike", "write fixed or at_the_money");
-    section.choice("strike", source.is_at_the_money, strikes);
-    if (!source.is_at_the_money) return;
-    section.required_real("slope", source.slope, slope_domain,
-                          "volatilities at the money need the slope of the smile, in annual "
-                          "volatility per unit of ln(K/F)/sqrt(max(T, 7/365))");
-  }
-
   FillRule read_fill(const std::string& factor, TomlSection section) {
     FillRule rule{factor, section.string("like").value_or(""), 1, 0};
     if (!parse_factor_name(factor))
@@ -205,18 +89,6 @@ class ConfigReader {
     section.integer("paths", stressed.path_count, paths_range, "", std::optional<std::uint64_t>());
     section.report_unknown_keys();
     return stressed;
-  }
-
-  /// The tables inside a table, by name.
-  std::vector<std::pair<std::string, TomlSection>> sections_of(const char* name) {
-    std::vector<std::pair<std::string, TomlSection>> sections;
-    TomlSection parent(document_, name, file_.string(), problems_);
-    if (const toml::table* const table = document_[name].as_table())
-      for (const auto& [key, node] : *table) {
-        const std::string own(key.str());
-        sections.emplace_back(own, parent.table(own.c_str()));
-      }
-    return sections;
   }
 
   const toml::table& document_;
@@ -332,29 +204,16 @@ class OptionReader {
   Problems& problems_;
 };
 
-bool is_same_file(const std::filesystem::path& a, const std::filesystem::path& b) {
-  std::error_code none_of_two;
-  return !a.empty() && !b.empty() && std::filesystem::equivalent(a, b, none_of_two);
-}
-
-/// A result must not replace what it is made from.
-void check_out(const CalibrateConfig& config, const std::string& where, Problems& problems) {
-  std::vector<std::filesystem::path> inputs = {config.file};
-  for (const HistorySource& source : config.sources) inputs.push_back(source.file);
-  if (config.stressed) inputs.push_back(config.stressed->book);
-  for (const std::filesystem::path& out : {config.out, report_path(config.out), config.moves_out})
-    for (const std::filesystem::path& input : inputs)
-      if (is_same_file(out, input))
-        problems.add(where, 0,
-                     fmt::format("would write {} over an input; give another out", out.string()));
-}
-
 void check_together(const CalibrateConfig& config, Problems& problems) {
   const std::string where = config.file.empty() ? option_file : config.file.string();
   if (config.sources.empty())
     problems.add(where, 0, "has no history; give [prices], or --prices FILE");
   if (config.out.empty()) problems.add(where, 0, "has no file to write; give out, or --out FILE");
-  check_out(config, where, problems);
+  std::vector<std::filesystem::path> inputs = {config.file};
+  for (const HistorySource& source : config.sources) inputs.push_back(source.file);
+  if (config.stressed) inputs.push_back(config.stressed->book);
+  check_not_inputs({config.out, report_path(config.out), config.moves_out}, inputs, where,
+                   problems);
   if (!config.moves_out.empty() &&
       (config.moves_out == config.out || config.moves_out == report_path(config.out)))
     problems.add(where, 0, "moves would be written over out, or its report; give another file");

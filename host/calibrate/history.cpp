@@ -207,6 +207,7 @@ class HistoryGrid {
     for (std::size_t row = 1; row < row_count_; ++row)
       changes.times.push_back(first_ + static_cast<std::int64_t>(row) * interval_);
     changes.values.assign(changes.times.size() * series_.size(), none);
+    read.levels.assign(changes.values.size(), none);
     for (std::size_t i = 0; i < series_.size(); ++i) {
       const Placed& placed = series_[i];
       const bool needs_spot =
@@ -218,8 +219,10 @@ class HistoryGrid {
                                   placed.series->factor, placed.series->name.underlying));
         continue;
       }
-      for (std::size_t row = 1; row < row_count_; ++row)
+      for (std::size_t row = 1; row < row_count_; ++row) {
         changes.values[(row - 1) * series_.size() + i] = change(placed, spot, row - 1, row);
+        read.levels[(row - 1) * series_.size() + i] = placed.levels[row - 1];
+      }
       changes.factors.push_back(placed.series->factor);
       read.series.push_back(record_of(placed, spot));
     }

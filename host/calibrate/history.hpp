@@ -56,6 +56,9 @@ struct SeriesRecord {
 /// Changes up to the window's end, on a regular grid of times.
 struct ReadHistory {
   FactorChanges changes;
+  /// T x F, as the changes: the level that each began with (a price, a volatility); NaN where there
+  /// is none.
+  std::vector<double> levels;
   RowRange window;
   std::vector<SeriesRecord> series;  ///< by factor
 };

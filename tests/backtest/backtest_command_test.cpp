@@ -56,23 +56,50 @@ columns = ["BTC"]
   EXPECT_EQ(config.walk.thread_count, 3u);
   EXPECT_EQ(config.history_count, 99u);
   EXPECT_EQ(config.out, folder.path("out"));
-  EXPECT_EQ(config.prices.file, folder.path("prices.csv"));
-  EXPECT_EQ(config.prices.time_column, "day");
-  EXPECT_EQ(config.prices.columns[0].factor, "BTC.spot");
+  EXPECT_EQ(config.sources[0].file, folder.path("prices.csv"));
+  EXPECT_EQ(config.sources[0].time_column, "day");
+  EXPECT_EQ(config.sources[0].columns[0].factor, "BTC.spot");
   ASSERT_EQ(config.books.size(), 1u);
   EXPECT_EQ(config.books[0].name, "one & two");
   EXPECT_EQ(config.books[0].positions[1].underlying, "ETH");
   EXPECT_EQ(config.books[0].positions[1].value_usd, -5.5);
 }
 
-TEST(BacktestConfig, NoBooksAreEachCoinBothWaysAndABasket) {
+constexpr const char* vol_text =
+    "[histories.v]\nfile = \"v.csv\"\ncolumns = {dvol = \"BTC.vol.30d\"}\nunit = \"percent\"\n"
+    "strike = \"at_the_money\"\nslope = -0.1\n";
+
+TEST(BacktestConfig, ReadsOptions) {
+  const TemporaryFolder folder;
+  const BacktestConfig config = load_backtest_config(folder.write(
+      "backtest.toml", std::string(settings_text) + prices_text + vol_text +
+                           "[books]\na = {\"BTC straddle 30d\" = -7}\n"
+                           "b = {BTC = 2, \"BTC call 30d\" = -1, \"BTC put 7d\" = 3}\n"));
+  ASSERT_EQ(config.sources.size(), 2u);
+  EXPECT_EQ(config.sources[1].scale, 0.01);
+  EXPECT_EQ(config.sources[1].slope, -0.1);
+  const auto describe = [](const WalkPosition& p) {
+    return fmt::format("{} {} {} {}", p.underlying, to_string(p.type), p.tenor_days, p.value_usd);
+  };
+  std::vector<std::string> positions;
+  for (const HeldBook& book : config.books)
+    for (const WalkPosition& position : book.positions) positions.push_back(describe(position));
+  EXPECT_EQ(positions, (std::vector<std::string>{"BTC call 30 -7", "BTC put 30 -7", "BTC spot 0 2",
+                                                 "BTC call 30 -1", "BTC put 7 3"}));
+}
+
+TEST(BacktestConfig, NoBooksAreEachCoinBothWaysABasketAndStraddles) {
   FactorChanges changes;
-  changes.factors = {"BTC.spot", "ETH.spot"};
+  changes.factors = {"BTC.spot", "ETH.spot", "BTC.vol.30d"};
   const auto books = books_of({}, changes);
-  ASSERT_EQ(books.size(), 5u);
+  ASSERT_EQ(books.size(), 6u);
   EXPECT_EQ(books[1].name, "BTC short");
   EXPECT_EQ(books[1].positions[0].value_usd, -1000);
   EXPECT_EQ(books[4].positions[1].value_usd, 500);
+  EXPECT_EQ(books[5].name, "BTC 30d straddle short");
+  ASSERT_EQ(books[5].positions.size(), 2u);
+  EXPECT_EQ(books[5].positions[1].type, InstrumentType::put);
+  EXPECT_EQ(books[5].positions[1].value_usd, -1000);
 }
 
 TEST(BacktestConfig, Refuses) {
@@ -99,6 +126,16 @@ TEST(BacktestConfig, Refuses) {
       {settings + "degrees_of_freedom = 2\n" + prices, "degrees_of_freedom is 2"},
       {settings + "windows = 2\n" + prices, "windows"},
       {settings + prices + "[books]\nx = 5\n", "[books] x"},
+      {settings + prices + "[books]\n\"a\" = {\"BTC strangle 30d\" = 1}\n",
+       "\"a\" has \"BTC strangle 30d\", which is no position; write BTC, \"BTC call 30d\""},
+      {settings + prices + "[books]\na = {\"BTC call 30\" = 1}\n", "which is no position"},
+      {settings + prices + "[books]\na = {\"BTC call\" = 1}\n", "which is no position"},
+      {settings + prices + "[books]\na = {\"BTC call 30d x\" = 1}\n", "which is no position"},
+      {settings + prices + "[histories.v]\nfile = \"v.csv\"\nunit = \"decimal\"\n",
+       "[histories.v] columns is missing"},
+      {settings + prices +
+           "[histories.v]\nfile = \"v.csv\"\nunit = \"decimal\"\ncolumns = {x = \"BTC.basis\"}\n",
+       "has \"BTC.basis\"; coins and options at the money move with prices and volatilities alone"},
       {settings + prices + "[books]\nx = {BTC = 0}\n", "has 0 for \"BTC\""},
       {settings + prices + "[book]\nx = {BTC = 1}\n", "book"},
       {settings + "[prices]\nfile = \"out/sample.csv\"\n",

@@ -40,6 +40,10 @@ TEST(History, TakesLogReturnsOfPrices) {
   EXPECT_TRUE(std::isnan(changes.values[4]));
   EXPECT_NEAR(changes.values[6], std::log(1.1), 1e-14);
   EXPECT_TRUE(std::isnan(changes.values[7]));
+  // Where each change began.
+  EXPECT_EQ(read.levels[0], 100);
+  EXPECT_TRUE(std::isnan(read.levels[1]) && std::isnan(read.levels[4]));
+  EXPECT_EQ(read.levels[6], 121);
   EXPECT_EQ(read.series[0].missing_count, 1u);
   EXPECT_NEAR(read.series[0].largest_left_out, std::log(1.1), 1e-14);
   EXPECT_EQ(format_time(read.series[1].first), "2020-01-02");
@@ -88,6 +92,7 @@ TEST(History, FixedStrikesOfASmileThatStaysHaveNoChange) {
   const std::vector<HistorySource> fixed = {source_of(folder.write("p.csv", prices)), vol};
   EXPECT_NEAR(read_history(fixed, {}).changes.values[1],
               std::log(1 - 0.1 * std::log(1.01) / root / 0.5), 1e-12);
+  EXPECT_EQ(read_history(fixed, {}).levels[1], 0.5);  // in the unit of the factor
   std::vector<HistorySource> at_the_money = fixed;
   at_the_money[1].is_at_the_money = true;
   at_the_money[1].slope = -0.1;
