@@ -1,16 +1,19 @@
-"""explain, whatif, importance, compare and calibrate from outside, as their users meet them.
+"""explain, whatif, importance, compare, calibrate and backtest from outside, as their users meet them.
 
 usage: cli_analysis_test.py PROGRAM [CLASS...]   as cli_test.py
 """
 
+import csv
 import datetime
 import hashlib
 import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import cli_test
 from cli_test import CONFIG, DEMO, ProgramTest, tree
@@ -145,31 +148,32 @@ class Compare(ProgramTest):
         self.assertEqual(tree(self.out), before)
 
 
-class Calibrate(ProgramTest):
-    def prices(self):
-        """400 days of two coins, the second listed late."""
-        rows, btc, eth, state = ["date,BTC,ETH"], 20000.0, 1000.0, 1
-        for day in range(400):
-            date = datetime.date(2024, 1, 1) + datetime.timedelta(day)
-            rows.append(f"{date},{btc!r},{eth!r}" if day >= 100 else f"{date},{btc!r},")
-            moves = []
-            for _ in range(2):  # Lehmer's generator; sums of twelve are nearly normal
-                total = 0
-                for _ in range(12):
-                    state = state * 48271 % 2147483647
-                    total += state / 2147483647
-                moves.append(0.02 * (total - 6))
-            btc *= math.exp(moves[0])
-            eth *= math.exp(moves[0] + moves[1])
-        file = self.work / "prices.csv"
-        file.write_text("\n".join(rows) + "\n")
-        return file
+def write_prices(folder):
+    """400 days of two coins, the second listed late."""
+    rows, btc, eth, state = ["date,BTC,ETH"], 20000.0, 1000.0, 1
+    for day in range(400):
+        date = datetime.date(2024, 1, 1) + datetime.timedelta(day)
+        rows.append(f"{date},{btc!r},{eth!r}" if day >= 100 else f"{date},{btc!r},")
+        moves = []
+        for _ in range(2):  # Lehmer's generator; sums of twelve are nearly normal
+            total = 0
+            for _ in range(12):
+                state = state * 48271 % 2147483647
+                total += state / 2147483647
+            moves.append(0.02 * (total - 6))
+        btc *= math.exp(moves[0])
+        eth *= math.exp(moves[0] + moves[1])
+    file = folder / "prices.csv"
+    file.write_text("\n".join(rows) + "\n")
+    return file
 
+
+class Calibrate(ProgramTest):
     def test_covariance_and_report(self):
         out = self.out / "covariance.csv"
         for method in ("sample", "ewma", "ledoit_wolf", "garch"):
-            done = self.shortfall("calibrate", "--prices", self.prices(), "--method", method,
-                                  "--out", out)
+            done = self.shortfall("calibrate", "--prices", write_prices(self.work), "--method",
+                                  method, "--out", out)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertIn("degrees of freedom", done.stdout)
             rows = out.read_text().splitlines()
@@ -183,7 +187,7 @@ class Calibrate(ProgramTest):
             self.assertEqual(report["series"][1]["first"], "2024-04-10")
 
     def test_bad_input(self):
-        prices, out = self.prices(), self.out / "covariance.csv"
+        prices, out = write_prices(self.work), self.out / "covariance.csv"
         base = ("calibrate", "--prices", prices)
         for arguments, parts in (
                 ((), ("--out FILE",)),
@@ -199,6 +203,121 @@ class Calibrate(ProgramTest):
         self.assert_refused(self.shortfall(*base, "--out", out), 2, "prices.csv:201",
                             "a thousand times")
         self.assertFalse(self.out.exists())
+
+
+class Backtest(ProgramTest):
+    """On 400 days of two coins and a volatility."""
+
+    def setUp(self):
+        super().setUp()
+        self.prices = write_prices(self.work)
+        rows = self.prices.read_text().splitlines()
+        moved = math.sin  # any smooth history will do for a volatility
+        self.vols = self.work / "vols.csv"
+        self.vols.write_text("day,dvol\n" + "".join(
+            f"{row.split(',')[0]},{50 + 5 * moved(i * i)!r}\n" for i, row in enumerate(rows[1:])))
+        self.config = self.work / "backtest.toml"
+
+    def write(self, **settings):
+        merged = {"from": "2024-12-01", "to": "2025-01-31", "window": 200, "min_observations": 150,
+                  "paths": 2000, "histories": 99, "out": "out", **settings}
+        self.config.write_text("[backtest]\n" + "".join(
+            f"{key} = {json.dumps(value)}\n" for key, value in merged.items()) + f"""
+[prices]
+file = "{self.prices.name}"
+[histories.dvol]
+file = "{self.vols.name}"
+time = "day"
+columns = {{dvol = "BTC.vol.30d"}}
+unit = "percent"
+strike = "at_the_money"
+slope = 0.0
+[books]
+"BTC, long" = {{BTC = 1000}}
+straddle = {{"BTC straddle 30d" = -1000}}
+""")
+        return self.config
+
+    def test_csv_and_report(self):
+        methods = ["sample", "ewma", "ledoit_wolf", "garch"]
+        done = self.shortfall("backtest", self.write(methods=methods, window=0,
+                                                     min_observations=230))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(sorted(tree(self.out)),
+                         sorted([f"{method}.csv" for method in methods] + ["report.html"]))
+        self.assertLessEqual(max(len(line) for line in done.stdout.splitlines()
+                                 if not line.startswith("warning: ")), 100)
+        for method in methods:
+            self.assertRegex(done.stdout, f"{method} at 0.99: [0-2] of 2 books pass")
+            with open(self.out / f"{method}.csv", newline="") as file:
+                rows = list(csv.DictReader(file))
+            self.assertEqual(len(rows), 62 * 2 * 2)
+            self.assertEqual({row["book"] for row in rows}, {"BTC, long", "straddle"})
+            closes = {row["date"]: float(row["BTC"]) for row in csv.DictReader(
+                self.prices.read_text().splitlines())}
+            for row in rows:
+                var, shortfall, loss = (float(row[name]) for name in (
+                    "value_at_risk_usd", "expected_shortfall_usd", "loss_usd"))
+                self.assertGreater(shortfall, var)
+                self.assertEqual(row["is_exceedance"] == "1", loss > var)
+                before = str(datetime.date.fromisoformat(row["date"]) - datetime.timedelta(1))
+                self.assertEqual(row["calibrated_to"], before)
+                if row["book"] == "BTC, long":
+                    self.assertAlmostEqual(
+                        loss, 1000 * (1 - closes[row["date"]] / closes[before]), places=8)
+        html = (self.out / "report.html").read_text()
+        self.assertNotIn("://", html)
+        self.assertEqual(html.count("<svg"), 2 * len(methods))
+
+    def test_same_bytes_for_any_threads(self):
+        results = []
+        for threads in (1, 2, 5):
+            self.assertEqual(self.shortfall("backtest", self.write(threads=threads)).returncode, 0)
+            results.append((self.out / "sample.csv").read_bytes())
+        self.assertEqual(results[0], results[1])
+        self.assertEqual(results[0], results[2])
+
+    def test_bad_input(self):
+        config = self.write()
+        text = config.read_text()
+        for old, new, parts in (
+                ('window = 200', 'window = 350', ("prices.csv", "334 changes", "350")),
+                ('out = ', 'calibrated_to = "2024-12-15"\nout = ',
+                 ("2024-12-15 is inside the test window",)),
+                ('"2025-01-31"', '"2026-01-31"', ("prices.csv", "2025-02-03")),
+                ('{BTC = 1000}', '{SOL = 1000}', ("no prices of SOL", "BTC, ETH")),
+                ('straddle 30d', 'straddle 7d', ("no BTC.vol.7d", "BTC call 7d")),
+                ('straddle 30d', 'swap 30d', ("backtest.toml:21", "no position")),
+                ('BTC = 1000', 'BTC = nan', ("backtest.toml:20", "BTC")),
+                ('unit = "percent"', 'unit = "decimal"', ("vols.csv:2", "0.01")),
+                ('unit = "percent"', '', ("unit is missing",)),
+                ('out = "out"', 'out = "."\nmethods = ["sampel"]', ("sampel",)),
+                ('file = "prices.csv"', 'file = "none.csv"', ("none.csv",))):
+            self.assertIn(old, text)
+            config.write_text(text.replace(old, new, 1))
+            self.assert_refused(self.shortfall("backtest", config), 2, *parts)
+        self.assertFalse(self.out.exists())
+
+    def test_interrupted_leaves_the_old_result(self):
+        self.shortfall("backtest", self.write())
+        before = tree(self.out)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = subprocess.Popen(
+                [cli_test.PROGRAM, "backtest", self.write(seed=2, paths=2_000_000, threads=1)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                text=True)
+            time.sleep(0.5)
+            self.assertIsNone(process.poll(), "the walk ended before the signal")
+            process.send_signal(number)
+            error = process.communicate(timeout=30)[1]
+            self.assertEqual(process.returncode, 1)
+            self.assertIn("interrupted: nothing was written", error)
+            self.assertEqual(tree(self.out), before)
+
+    def test_a_result_that_cannot_be_written(self):
+        self.out.write_text("a file where the folder is to be")
+        self.assert_refused(self.shortfall("backtest", self.write()), 1, "out")
+        self.assertEqual(self.out.read_text(), "a file where the folder is to be")
 
 
 if __name__ == "__main__":

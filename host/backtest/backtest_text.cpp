@@ -8,17 +8,21 @@
 namespace shortfall::backtest {
 namespace {
 
+/// Marked where it rejects.
+std::string format_p(double p_value) {
+  return fmt::format("{:>7.3f}{}", p_value, p_value <= significance ? '*' : ' ');
+}
+
 std::string format_row(const Evaluation& row) {
-  std::string rejections;
-  for (const std::string& test : row.rejected_by())
-    rejections += (rejections.empty() ? "" : ", ") + test;
-  return fmt::format(
-      "{:<16} {:>5} {:>4} {:>6.1f} {:<6} {:>6.3f} {:>6.3f} {:>6.3f} {:>6} {:>6.3f}  {}\n",
-      clip(row.book, 16), row.confidence_level, row.exceedance_count,
-      static_cast<double>(row.date_count) * (1 - row.confidence_level), to_string(row.zone),
-      row.proportion.exact_p_value, row.independence.exact_p_value, row.joint.exact_p_value,
-      row.shortfall.z1 ? fmt::format("{:.3f}", row.shortfall.z1->p_value) : "-",
-      row.shortfall.z2.p_value, rejections.empty() ? "passes" : rejections);
+  std::string text = fmt::format("{:<24} {:>5} {:>4} {:>6.1f} {:<6}", clip(row.book, 24),
+                                 row.confidence_level, row.exceedance_count,
+                                 static_cast<double>(row.date_count) * (1 - row.confidence_level),
+                                 to_string(row.zone));
+  for (const LikelihoodRatioTest* test : {&row.proportion, &row.independence, &row.joint})
+    text += format_p(test->exact_p_value);
+  text += row.shortfall.z1 ? format_p(row.shortfall.z1->p_value) : fmt::format("{:>7} ", "-");
+  return text + format_p(row.shortfall.z2.p_value) +
+         (row.rejected_by().empty() ? " passes\n" : " fails\n");
 }
 
 /// By level: how many books no test rejects.
@@ -40,13 +44,12 @@ std::string format_backtest(const std::vector<MethodResult>& results) {
   std::string text, verdicts;
   for (const MethodResult& result : results) {
     const auto& times = result.walk.books.front().times;
-    text +=
-        fmt::format("{}: {} to {}, {} dates, {} paths, {:.1f} s\n", result.method,
-                    calibration::format_time(times.front()), calibration::format_time(times.back()),
-                    times.size(), result.walk.path_count, result.seconds);
-    text += fmt::format("{:<16} {:>5} {:>11} {:<6} {:>6} {:>6} {:>6} {:>6} {:>6}  {}\n", "book",
-                        "level", "x  expected", "zone", "prop.", "indep.", "joint", "Z1", "Z2",
-                        "rejected by");
+    text += fmt::format("{}: {} to {}, {} dates, {} paths, {:.1f} s; p-values, * at 5 %\n",
+                        result.method, calibration::format_time(times.front()),
+                        calibration::format_time(times.back()), times.size(),
+                        result.walk.path_count, result.seconds);
+    text += fmt::format("{:<24} {:>5} {:>11} {:<6}{:>7} {:>7} {:>7} {:>7} {:>7}\n", "book", "level",
+                        "x  expected", "zone", "prop.", "indep.", "joint", "Z1", "Z2");
     for (const Evaluation& row : result.evaluations) text += format_row(row);
     constexpr std::size_t shown_max = 5;
     const auto& warnings = result.walk.warnings;
