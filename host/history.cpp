@@ -8,6 +8,7 @@
 
 #include "canonical_math.hpp"
 #include "csv.hpp"
+#include "date.hpp"
 #include "text.hpp"
 
 namespace shortfall {
@@ -19,12 +20,6 @@ constexpr double move_max = 10;
 constexpr std::uint64_t values_max = std::uint64_t{1} << 28;  // 2 GiB
 
 double decay_of(double half_life) { return canonical::exp(-log_2 / half_life); }
-
-/// "2026-01-15" or a date-time: seconds since the epoch.
-std::optional<std::int64_t> parse_date(std::string_view text) {
-  if (text.size() == 10) return parse_date_time(std::string(text) + "T00:00:00Z");
-  return parse_date_time(text);
-}
 
 class HistoryReader {
  public:

@@ -24,8 +24,8 @@ void load_history(const RunConfig& config, const NameTable<Underlying>& underlyi
 /// simulation method for value-at-risk", equation 1): the move of row t becomes
 ///   x(t) s(T) / s(t),
 /// s(t)^2 the exponentially weighted mean square of the rows before t, s(T)^2 that of all of them.
-/// It begins with the mean square of the first `seed_count` rows, themselves included. A factor
-/// that did not move in them is left as it is. `moves` is row_count x factor_count.
+/// It begins with the mean square of the first `filter_seed_count` rows, themselves included. A
+/// factor that did not move in them is left as it is. `moves` is row_count x factor_count.
 void filter_volatility(std::vector<double>& moves, std::size_t factor_count, double half_life);
 inline constexpr std::size_t filter_seed_count = 20;
 

@@ -267,7 +267,8 @@ straddle = {{"BTC straddle 30d" = -1000}}
                         loss, 1000 * (1 - closes[row["date"]] / closes[before]), places=8)
         html = (self.out / "report.html").read_text()
         self.assertNotIn("://", html)
-        self.assertEqual(html.count("<svg"), 2 * len(methods))
+        self.assertEqual(html.count("<polyline"), 2 * 2 * len(methods))
+        self.assertIn(hashlib.sha256(self.vols.read_bytes()).hexdigest(), html)
 
     def test_same_bytes_for_any_threads(self):
         results = []

@@ -9,7 +9,10 @@
 #include "backtest_config.hpp"
 #include "backtest_report.hpp"
 #include "commands.hpp"
+#include "date.hpp"
 #include "fmt/format.h"
+#include "sha256.hpp"
+#include "shortfall/report.hpp"
 #include "terminal.hpp"
 #include "walk_csv.hpp"
 
@@ -35,13 +38,46 @@ MethodResult result_of(const BacktestConfig& config, CalibrationMethod method,
   return result;
 }
 
+std::string changes_of(std::size_t window_count) {
+  return window_count == 0 ? "all changes before a date"
+                           : fmt::format("the {} changes before a date", window_count);
+}
+
+/// What it takes to do this again.
+std::vector<Fact> facts_of(const BacktestConfig& config, const std::vector<MethodResult>& results) {
+  const WalkSettings& walk = config.walk;
+  const auto hashed = [](const std::filesystem::path& file) {
+    return fmt::format("{}, sha256 {}", file.string(), sha256_of_file(file));
+  };
+  std::vector<Fact> facts = {{"program", fmt::format("shortfall {}", version())},
+                             {"configuration", hashed(config.file)}};
+  for (const calibration::HistorySource& source : config.sources)
+    facts.emplace_back("history", hashed(source.file));
+  facts.emplace_back("losses", fmt::format("of intervals that end from {} to {}",
+                                           format_date(walk.from), format_date(walk.to)));
+  facts.emplace_back("calibrated on",
+                     walk.calibration_date
+                         ? fmt::format("the past of {}, once", format_date(*walk.calibration_date))
+                         : changes_of(walk.window_count));
+  facts.emplace_back("distribution",
+                     walk.distribution == Distribution::gaussian ? std::string("Gaussian")
+                     : walk.degrees_of_freedom
+                         ? fmt::format("Student t, {} degrees of freedom", *walk.degrees_of_freedom)
+                         : std::string("Student t, degrees of freedom of each calibration"));
+  facts.emplace_back("paths", fmt::format("{} a date, seed {}", walk.path_count, walk.seed));
+  facts.emplace_back("simulated histories", fmt::format("{}, for Z1 and Z2", config.history_count));
+  for (const MethodResult& result : results)
+    facts.emplace_back("time of " + result.method, fmt::format("{:.1f} s", result.seconds));
+  return facts;
+}
+
 /// Of all or of none.
 void write_results(const BacktestConfig& config, const std::vector<MethodResult>& results) {
   create_directory_for(config.out);
   std::list<AtomicFile> files;
   for (std::size_t i = 0; i < results.size(); ++i)
     write_walk(results[i].walk, files.emplace_back(csv_path(config, config.methods[i])));
-  files.emplace_back(config.out / html_name).write(format_html(results));
+  files.emplace_back(config.out / html_name).write(format_html(facts_of(config, results), results));
   for (AtomicFile& file : files) file.sync();
   for (AtomicFile& file : files) file.publish();
 }

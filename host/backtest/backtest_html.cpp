@@ -1,171 +1,165 @@
 #include <algorithm>
-#include <cmath>
 
+#include "backtest_chart.hpp"
 #include "backtest_report.hpp"
-#include "calibrate/history.hpp"
 #include "fmt/format.h"
 
 namespace shortfall::backtest {
 namespace {
 
-constexpr double width = 960, height = 240, margin = 60;
-
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      case '"':
-        result += "&quot;";
-        break;
-      default:
-        result += c;
-    }
-  }
-  return result;
-}
-
-/// Where dates and amounts are on a picture.
-class Axes {
- public:
-  Axes(const BookSeries& series, const std::vector<BacktestDate>& dates) {
-    first_ = static_cast<double>(series.times.front());
-    last_ = std::max(first_ + 1, static_cast<double>(series.times.back()));
-    for (const BacktestDate& date : dates) {
-      low_ = std::min(low_, date.loss_usd);
-      high_ = std::max({high_, date.loss_usd, date.expected_shortfall_usd});
-    }
-  }
-  double x(std::int64_t time) const {
-    return margin + (width - margin) * (static_cast<double>(time) - first_) / (last_ - first_);
-  }
-  double y(double usd) const { return 10 + (height - 40) * (high_ - usd) / (high_ - low_); }
-  double low() const { return low_; }
-  double high() const { return high_; }
-
- private:
-  double first_, last_, low_ = 0, high_ = 1e-9;
-};
-
-template <class Amount>
-std::string polyline(const Axes& axes, const BookSeries& series,
-                     const std::vector<BacktestDate>& dates, const char* kind,
-                     const Amount& amount) {
-  std::string points;
-  for (std::size_t t = 0; t < dates.size(); ++t)
-    points += fmt::format("{:.1f},{:.1f} ", axes.x(series.times[t]), axes.y(amount(dates[t])));
-  return fmt::format("<polyline class=\"{}\" points=\"{}\"/>\n", kind, points);
-}
-
-std::string picture(const BookSeries& series, const std::vector<BacktestDate>& dates) {
-  const Axes axes(series, dates);
-  std::string svg = fmt::format(
-      "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"losses and forecasts of {}\">\n", width,
-      height, escaped(series.book));
-  for (const double usd : {axes.low(), 0.0, axes.high()})
-    svg += fmt::format(
-        "<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>"
-        "<text x=\"{3}\" y=\"{2:.1f}\" text-anchor=\"end\">{4:.0f}</text>\n",
-        margin, width, axes.y(usd), margin - 6, usd == 0 ? 0.0 : usd);
-  for (const std::size_t t : {std::size_t{0}, dates.size() - 1})
-    svg += fmt::format("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"{}\">{}</text>\n",
-                       axes.x(series.times[t]), height - 8, t == 0 ? "start" : "end",
-                       calibration::format_time(series.times[t]));
-  for (std::size_t t = 0; t < dates.size(); ++t)
-    svg += fmt::format("<circle class=\"{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\"/>\n",
-                       dates[t].is_exceedance() ? "over" : "loss", axes.x(series.times[t]),
-                       axes.y(dates[t].loss_usd), dates[t].is_exceedance() ? "2.5" : "1");
-  svg += polyline(axes, series, dates, "var",
-                  [](const BacktestDate& date) { return date.value_at_risk_usd; });
-  svg += polyline(axes, series, dates, "es",
-                  [](const BacktestDate& date) { return date.expected_shortfall_usd; });
-  return svg + "</svg>\n";
-}
-
-std::string format_increase(const std::optional<double>& increase) {
-  return increase ? fmt::format("{:.1f} %", 100 * *increase) : "-";
-}
-
-/// A p-value, marked where it rejects.
-std::string p_cell(double p_value) {
-  return fmt::format("<td{}>{:.3f}</td>", p_value <= significance ? " class=\"no\"" : "", p_value);
-}
-
-std::string row(const Evaluation& e) {
-  const Procyclicality& moves = e.procyclicality;
-  std::string text = fmt::format(
-      "<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td><td>{:.1f}</td><td class=\"{}\">{}</td>",
-      escaped(e.book), e.confidence_level, e.date_count, e.exceedance_count,
-      static_cast<double>(e.date_count) * (1 - e.confidence_level), to_string(e.zone),
-      to_string(e.zone));
-  for (const LikelihoodRatioTest* test : {&e.proportion, &e.independence, &e.joint})
-    text += fmt::format("<td>{:.3f}</td>", test->statistic) + p_cell(test->exact_p_value);
-  if (e.shortfall.z1)
-    text += fmt::format("<td>{:.3f}</td><td>{:.3f}</td>", e.shortfall.z1->statistic,
-                        e.shortfall.z1->critical_value) +
-            p_cell(e.shortfall.z1->p_value);
-  else
-    text += "<td>-</td><td>-</td><td>-</td>";
-  text += fmt::format("<td>{:.3f}</td><td>{:.3f}</td>", e.shortfall.z2.statistic,
-                      e.shortfall.z2.critical_value) +
-          p_cell(e.shortfall.z2.p_value);
-  return text + fmt::format("<td>{:.2f}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-                            moves.peak_to_trough, format_increase(moves.increase_1),
-                            format_increase(moves.increase_5), format_increase(moves.increase_30));
-}
-
 constexpr const char* head = R"(<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Backtest</title><style>
-body{font:14px sans-serif;margin:2em;color:#222;overflow-x:auto}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-td,th{padding:.15em .5em;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
-th:first-child{text-align:left}
-.no,.red{background:#f6c6c6}.yellow{background:#fbeec0}.green{background:#d3efd3}
-svg{display:block;width:100%;max-width:960px;font-size:11px}
-.grid{stroke:#ccc}.loss{fill:#888}.over{fill:#c22}
-.var,.es{fill:none;stroke:#27c}.es{stroke:#063;stroke-width:1.5}
+<html lang="en"><head><meta charset="utf-8"><title>Backtest</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>
+:root{color-scheme:light dark;--ground:#fff;--text:#16191d;--muted:#565e68;--line:#d8dce1;
+--accent:#1f5f99;--es:#1a6b3b;--no:#b1101c;--no-weak:#b1101c22;--call-weak:#e3b04f44;--ok-weak:#1a6b3b22}
+@media(prefers-color-scheme:dark){:root{--ground:#101316;--text:#dde2e7;--muted:#98a2ad;--line:#2b3239;
+--accent:#77b2ea;--es:#6cc48b;--no:#ff7d7d;--no-weak:#ff7d7d33;--ok-weak:#6cc48b33}}
+body{margin:0 auto;max-width:1240px;padding:1.5rem 1rem;background:var(--ground);color:var(--text);
+font:13px/1.45 system-ui,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;font-variant-numeric:tabular-nums}
+h1{font-size:1.4rem}h2{margin:2.5rem 0 .5rem;font-size:1.2rem}h3{margin:1.2rem 0 .2rem;font-size:1rem}
+p{max-width:60rem}.wide{overflow-x:auto}
+table{border-collapse:collapse;margin:.6rem 0}
+td,th{padding:.15em .7em;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
+th{font-weight:600}td:first-child,th:first-child{text-align:left;padding-left:.2em}
+.facts th{white-space:normal;vertical-align:top;min-width:6rem}
+.facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}
+small{color:var(--muted);font-size:inherit}a{color:var(--accent)}
+.no,.red{background:var(--no-weak)}.yellow{background:var(--call-weak)}.green,.yes{background:var(--ok-weak)}
+svg{display:block;width:100%;max-width:960px}svg text{fill:var(--muted);font-size:11px}
+svg *{fill:none}.grid{stroke:var(--line)}.axis{stroke:var(--muted)}
+.loss,.over{stroke:var(--muted);stroke-width:2;stroke-linecap:round}.over{stroke:var(--no);stroke-width:5}
+.var,.es{stroke:var(--accent)}.es{stroke:var(--es);stroke-width:1.5}
+.key svg{display:inline;width:1.4em;height:.8em}
 </style></head><body>
 <h1>Backtest</h1>
-<p>At each date the model is calibrated on the past alone; x is the number of losses above the value
-at risk. p-values of the likelihood ratios (LR) are exact: the probability, of a right model, of
-a ratio as large, over all series of this length. Those of Z1 and Z2 are simulated under the model's
-own tails; below its critical value, at 5 %, a statistic rejects. Marked: rejected at 5 %. Of many
-right models about 1 in 20 is marked by each test. Pictures: losses (dots; red: above the value at
-risk), value at risk (blue) and expected shortfall (green), USD.</p>
 )";
 
-constexpr const char* table_head =
-    "<table><tr><th>book</th><th>level</th><th>dates</th><th>x</th><th>expected</th><th>zone</th>"
-    "<th>LR proportion</th><th>p</th><th>LR independence</th><th>p</th><th>LR joint</th><th>p</th>"
-    "<th>Z1</th><th>critical</th><th>p</th><th>Z2</th><th>critical</th><th>p</th>"
-    "<th>peak/trough</th><th>1 day</th><th>5 days</th><th>30 days</th></tr>\n";
+constexpr const char* explanation = R"(
+<p>At each date the model is calibrated on the past alone; x is the number of losses above the value
+at risk. p-values (in brackets) of the likelihood ratios (LR) are exact: the probability, of a right
+model, of a ratio as large, over all series of this length. Those of Z1 and Z2 are simulated under the
+model's own tails; below its critical value a statistic rejects. Marked: rejected at 5 %. Each test
+marks about 1 in 20 of right models, so that of right ones too some fail one of the five.</p>
+)";
+
+constexpr const char* key = R"(<p class="key">
+<svg viewBox="0 0 14 8"><path class="loss" d="M3 4h0M7 5h0M11 3h0"/></svg> losses
+<svg viewBox="0 0 14 8"><path class="over" d="M7 4h0"/></svg> losses above the value at risk
+<svg viewBox="0 0 14 8"><path class="var" d="M0 4h14"/></svg> value at risk
+<svg viewBox="0 0 14 8"><path class="es" d="M0 4h14"/></svg> expected shortfall; USD, at level {}</p>
+)";
+
+std::string table(const std::string& header, const std::string& rows) {
+  return fmt::format("<div class=\"wide\"><table><tr>{}</tr>\n{}</table></div>\n", header, rows);
+}
+
+std::string facts_table(const std::vector<Fact>& facts) {
+  std::string rows;
+  for (const auto& [name, value] : facts)
+    rows += fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", escaped(name), escaped(value));
+  return fmt::format("<table class=\"facts\">\n{}</table>\n", rows);
+}
+
+/// By book and level (rows) and method (columns): what rejects.
+std::string verdicts(const std::vector<MethodResult>& results) {
+  std::string header = "<th>book</th><th>level</th>", rows;
+  for (const MethodResult& result : results)
+    header += fmt::format("<th><a href=\"#{0}\">{0}</a></th>", escaped(result.method));
+  for (const double level : results.front().walk.confidence_levels) {
+    rows += fmt::format("<tr><th>books that pass</th><td>{}</td>", level);
+    for (const MethodResult& result : results) {
+      const PassCount count = pass_count(result.evaluations, level);
+      rows += fmt::format("<th>{} of {}</th>", count.passed, count.tested);
+    }
+    rows += "</tr>\n";
+  }
+  for (std::size_t i = 0; i < results.front().evaluations.size(); ++i) {
+    const Evaluation& first = results.front().evaluations[i];
+    rows += fmt::format("<tr><td>{}</td><td>{}</td>", escaped(first.book), first.confidence_level);
+    for (const MethodResult& result : results) {
+      const std::vector<std::string> tests = result.evaluations[i].rejected_by();
+      rows += tests.empty() ? std::string("<td class=\"yes\">passes</td>")
+                            : fmt::format("<td class=\"no\">{}</td>", fmt::join(tests, ", "));
+    }
+    rows += "</tr>\n";
+  }
+  return table(header, rows);
+}
+
+/// A statistic and its p-value, marked where it rejects.
+std::string test_cell(const std::string& statistic, double p_value) {
+  return fmt::format("<td{}>{} <small>({:.3f})</small></td>",
+                     p_value <= significance ? " class=\"no\"" : "", statistic, p_value);
+}
+
+std::string simulated_cell(const SimulatedTest& test) {
+  return test_cell(
+      fmt::format("{:.3f} <small>≥ {:.3f}</small>", test.statistic, test.critical_value),
+      test.p_value);
+}
+
+std::string tests_table(const std::vector<Evaluation>& evaluations) {
+  std::string rows;
+  for (const Evaluation& e : evaluations) {
+    rows += fmt::format(
+        "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.1f}</td>"
+        "<td class=\"{}\">{}</td>",
+        escaped(e.book), e.confidence_level, e.date_count, e.exceedance_count,
+        static_cast<double>(e.date_count) * (1 - e.confidence_level), to_string(e.zone),
+        to_string(e.zone));
+    for (const LikelihoodRatioTest* test : {&e.proportion, &e.independence, &e.joint})
+      rows += test_cell(fmt::format("{:.3f}", test->statistic), test->exact_p_value);
+    rows += e.shortfall.z1 ? simulated_cell(*e.shortfall.z1) : "<td>-</td>";
+    rows += simulated_cell(e.shortfall.z2) + "</tr>\n";
+  }
+  return table(
+      "<th>book</th><th>level</th><th>dates</th><th>x</th><th>expected</th><th>zone</th>"
+      "<th>LR proportion</th><th>LR independence</th><th>LR joint</th><th>Z1 ≥ critical</th>"
+      "<th>Z2 ≥ critical</th>",
+      rows);
+}
+
+std::string increase_cell(const std::optional<double>& increase) {
+  return increase ? fmt::format("<td>{:.1f} %</td>", 100 * *increase) : "<td>-</td>";
+}
+
+std::string procyclicality_table(const std::vector<Evaluation>& evaluations) {
+  std::string rows;
+  for (const Evaluation& e : evaluations) {
+    const Procyclicality& moves = e.procyclicality;
+    rows += fmt::format("<tr><td>{}</td><td>{}</td><td>{:.2f}</td>", escaped(e.book),
+                        e.confidence_level, moves.peak_to_trough) +
+            increase_cell(moves.increase_1) + increase_cell(moves.increase_5) +
+            increase_cell(moves.increase_30) + "</tr>\n";
+  }
+  return table(
+      "<th>procyclicality of the expected shortfall</th><th>level</th><th>peak to trough</th>"
+      "<th>largest increase, 1 interval</th><th>5</th><th>30</th>",
+      rows);
+}
+
+std::string method_section(const MethodResult& result) {
+  const Walk& walk = result.walk;
+  std::string html = fmt::format("<h2 id=\"{0}\">{0}</h2>\n", escaped(result.method)) +
+                     tests_table(result.evaluations) + procyclicality_table(result.evaluations);
+  for (const std::string& warning : walk.warnings)
+    html += fmt::format("<p>Warning: {}</p>\n", escaped(warning));
+  // The pictures show the highest level.
+  const auto& levels = walk.confidence_levels;
+  const auto highest = std::max_element(levels.begin(), levels.end());
+  html += fmt::format(key, *highest);
+  for (const BookSeries& series : walk.books)
+    html += fmt::format("<h3>{}, {}</h3>\n", escaped(series.book), escaped(result.method)) +
+            draw_walk(series, series.levels[static_cast<std::size_t>(highest - levels.begin())]);
+  return html;
+}
 
 }  // namespace
 
-std::string format_html(const std::vector<MethodResult>& results) {
-  std::string html = head;
-  for (const MethodResult& result : results) {
-    html += fmt::format("<h2>{}</h2>\n{}", escaped(result.method), table_head);
-    for (const Evaluation& evaluation : result.evaluations) html += row(evaluation);
-    html += "</table>\n";
-    for (const std::string& warning : result.walk.warnings)
-      html += fmt::format("<p>Warning: {}</p>\n", escaped(warning));
-    // The pictures show the highest level.
-    const auto& levels = result.walk.confidence_levels;
-    const auto highest = std::max_element(levels.begin(), levels.end()) - levels.begin();
-    for (const BookSeries& series : result.walk.books)
-      html += fmt::format("<h3>{}, {}, {}</h3>\n", escaped(series.book), escaped(result.method),
-                          levels[static_cast<std::size_t>(highest)]) +
-              picture(series, series.levels[static_cast<std::size_t>(highest)]);
-  }
+std::string format_html(const std::vector<Fact>& facts, const std::vector<MethodResult>& results) {
+  SHORTFALL_ASSERT(!results.empty());
+  std::string html = head + facts_table(facts) + explanation + verdicts(results);
+  for (const MethodResult& result : results) html += method_section(result);
   return html + "</body></html>\n";
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "evaluation.hpp"
@@ -20,8 +21,11 @@ struct MethodResult {
 /// A row per method, book and level; what passes and what does not.
 std::string format_backtest(const std::vector<MethodResult>& results);
 
-/// The same with pictures of losses against value at risk and expected shortfall, in one file that
-/// needs no other.
-std::string format_html(const std::vector<MethodResult>& results);
+/// What a backtest was made of: a name and a value.
+using Fact = std::pair<std::string, std::string>;
+
+/// The facts, what the tests say by method and book, statistics, procyclicality, and pictures of
+/// losses against value at risk and expected shortfall, in one file that needs no other.
+std::string format_html(const std::vector<Fact>& facts, const std::vector<MethodResult>& results);
 
 }  // namespace shortfall::backtest

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "backtest_report.hpp"
-#include "calibrate/history.hpp"
+#include "date.hpp"
 #include "fmt/format.h"
 #include "terminal.hpp"
 
@@ -29,11 +29,9 @@ std::string format_row(const Evaluation& row) {
 std::string format_verdicts(const MethodResult& result) {
   std::string text;
   for (const double level : result.walk.confidence_levels) {
-    std::size_t book_count = 0, pass_count = 0;
-    for (const Evaluation& row : result.evaluations)
-      if (row.confidence_level == level) ++book_count, pass_count += row.rejected_by().empty();
+    const PassCount count = pass_count(result.evaluations, level);
     text += fmt::format("{} at {}: {} of {} books pass all five tests at 5 %\n", result.method,
-                        level, pass_count, book_count);
+                        level, count.passed, count.tested);
   }
   return text;
 }
@@ -45,9 +43,8 @@ std::string format_backtest(const std::vector<MethodResult>& results) {
   for (const MethodResult& result : results) {
     const auto& times = result.walk.books.front().times;
     text += fmt::format("{}: {} to {}, {} dates, {} paths, {:.1f} s; p-values, * at 5 %\n",
-                        result.method, calibration::format_time(times.front()),
-                        calibration::format_time(times.back()), times.size(),
-                        result.walk.path_count, result.seconds);
+                        result.method, format_date(times.front()), format_date(times.back()),
+                        times.size(), result.walk.path_count, result.seconds);
     text += fmt::format("{:<24} {:>5} {:>11} {:<6}{:>7} {:>7} {:>7} {:>7} {:>7}\n", "book", "level",
                         "x  expected", "zone", "prop.", "indep.", "joint", "Z1", "Z2");
     for (const Evaluation& row : result.evaluations) text += format_row(row);

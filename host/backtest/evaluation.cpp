@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "calibrate/history.hpp"
+#include "date.hpp"
 #include "fmt/format.h"
 #include "shortfall/error.hpp"
 
@@ -26,7 +26,7 @@ void require_usable(const Walk& walk) {
           "its expected shortfall at {} is {} USD on {}, and losses are compared with it; leave "
           "books without risk out",
           walk.confidence_levels[l], bad->expected_shortfall_usd,
-          calibration::format_time(series.times[static_cast<std::size_t>(bad - dates.begin())])));
+          format_date(series.times[static_cast<std::size_t>(bad - dates.begin())])));
     }
   }
   problems.throw_if_any();
@@ -65,6 +65,16 @@ std::vector<std::string> Evaluation::rejected_by() const {
   if (shortfall.z1) add("Z1", shortfall.z1->p_value);
   add("Z2", shortfall.z2.p_value);
   return tests;
+}
+
+PassCount pass_count(const std::vector<Evaluation>& evaluations, double confidence_level) {
+  PassCount count;
+  for (const Evaluation& evaluation : evaluations)
+    if (evaluation.confidence_level == confidence_level) {
+      ++count.tested;
+      count.passed += evaluation.rejected_by().empty();
+    }
+  return count;
 }
 
 std::vector<Evaluation> evaluate(const Walk& walk, std::size_t history_count, std::uint64_t seed,

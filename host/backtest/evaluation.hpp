@@ -33,4 +33,10 @@ struct Evaluation {
 std::vector<Evaluation> evaluate(const Walk& walk, std::size_t history_count, std::uint64_t seed,
                                  const std::function<void()>& between = {});
 
+/// At a level: books, and those that no test rejects.
+struct PassCount {
+  std::size_t passed = 0, tested = 0;
+};
+PassCount pass_count(const std::vector<Evaluation>& evaluations, double confidence_level);
+
 }  // namespace shortfall::backtest

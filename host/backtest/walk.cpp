@@ -8,8 +8,8 @@
 #include <mutex>
 #include <thread>
 
-#include "calibrate/history.hpp"
 #include "cpu_backend.hpp"
+#include "date.hpp"
 #include "fmt/format.h"
 #include "walk_book.hpp"
 
@@ -19,8 +19,6 @@ namespace {
 /// Dates that one thread takes at a time. The first is calibrated from scratch, the others start
 /// from the one before, so that nothing depends on the number of threads.
 constexpr std::size_t chunk_date_count = 32;
-
-using calibration::format_time;
 
 class Walker {
  public:
@@ -73,8 +71,8 @@ class Walker {
                         ? std::string("has no changes")
                         : fmt::format("has changes from {} to {}, and is to be tested from {} to "
                                       "{}; change from or to",
-                                      format_time(times.front()), format_time(times.back()),
-                                      format_time(settings_.from), format_time(settings_.to)));
+                                      format_date(times.front()), format_date(times.back()),
+                                      format_date(settings_.from), format_date(settings_.to)));
     if (settings_.calibration_date) {
       const std::int64_t date = *settings_.calibration_date;
       if (date >= times[rows_.begin])
@@ -82,7 +80,7 @@ class Walker {
                       fmt::format("the calibration date {} is inside the test window, whose first "
                                   "loss ends on {}: a forecast would know the losses that it is "
                                   "tested on; calibrate before, or test later",
-                                  format_time(date), format_time(times[rows_.begin])));
+                                  format_date(date), format_date(times[rows_.begin])));
       fixed_window_ =
           window_before(row_of(std::upper_bound(times.begin(), times.begin() + rows_.begin, date)));
     }
@@ -101,7 +99,7 @@ class Walker {
            fmt::format("has {} changes before {}, fewer than the {} that a date is calibrated on; "
                        "begin the test later or shorten the window",
                        window.end,
-                       format_time(window.end < changes_.times.size() ? changes_.times[window.end]
+                       format_date(window.end < changes_.times.size() ? changes_.times[window.end]
                                                                       : settings_.from),
                        std::max<std::size_t>(1, least)));
   }
@@ -148,7 +146,7 @@ class Walker {
         std::vector<Problem> problems = error.problems();
         for (Problem& problem : problems)
           problem.message =
-              fmt::format("at {}: {}", format_time(changes_.times[row]), problem.message);
+              fmt::format("at {}: {}", format_date(changes_.times[row]), problem.message);
         throw InputError(std::move(problems), error.omitted_count());
       }
     }
@@ -190,7 +188,7 @@ class Walker {
     std::map<std::string, std::size_t> first;
     for (const auto& warnings : chunk_warnings_) first.insert(warnings.begin(), warnings.end());
     for (const auto& [warning, row] : first)
-      walk.warnings.push_back(fmt::format("{}: {}", format_time(changes_.times[row]), warning));
+      walk.warnings.push_back(fmt::format("{}: {}", format_date(changes_.times[row]), warning));
     return walk;
   }
 

@@ -1,12 +1,11 @@
 #include "walk_csv.hpp"
 
-#include "calibrate/history.hpp"
 #include "csv_text.hpp"
+#include "date.hpp"
 
 namespace shortfall::backtest {
 
 void write_walk(const Walk& walk, AtomicFile& csv) {
-  using calibration::format_time;
   csv.write(
       "date,book,confidence_level,value_at_risk_usd,expected_shortfall_usd,loss_usd,"
       "is_exceedance,calibrated_to\n");
@@ -14,7 +13,7 @@ void write_walk(const Walk& walk, AtomicFile& csv) {
     for (std::size_t t = 0; t < series.times.size(); ++t)
       for (std::size_t l = 0; l < series.levels.size(); ++l) {
         const BacktestDate& date = series.levels[l][t];
-        std::string row = format_time(series.times[t]) + ',';
+        std::string row = format_date(series.times[t]) + ',';
         append_field(row, series.book);
         for (const double number : {walk.confidence_levels[l], date.value_at_risk_usd,
                                     date.expected_shortfall_usd, date.loss_usd}) {
@@ -22,7 +21,7 @@ void write_walk(const Walk& walk, AtomicFile& csv) {
           append_number(row, number);
         }
         row += date.is_exceedance() ? ",1," : ",0,";
-        csv.write(row + format_time(series.calibrated_to[t]) + '\n');
+        csv.write(row + format_date(series.calibrated_to[t]) + '\n');
       }
 }
 

@@ -130,16 +130,19 @@ void fit_degrees_of_freedom(const EstimationProblem& problem, const std::vector<
   const TailFit fit = fit_tail(rows);
   const std::string& source = problem.changes.source;
   if (fit.observations < whitened_rows_least)
-    refuse(source, fmt::format("only {} rows can be standardised to estimate the degrees of "
-                               "freedom, and at least {} are needed; use a longer window or a "
-                               "shorter half-life, or switch degrees_of_freedom off",
-                               fit.observations, whitened_rows_least));
-  if (fit.degrees_of_freedom < degrees_of_freedom_least)
     refuse(source,
-           fmt::format("the degrees of freedom are estimated as {:.2f}, below {}: the covariance "
-                       "hardly exists; use the methods garch or ewma, which take out clusters of "
-                       "volatility, look for wrong prices, or switch degrees_of_freedom off",
-                       fit.degrees_of_freedom, degrees_of_freedom_least));
+           fmt::format("only {} rows can be standardised to estimate the degrees of "
+                       "freedom, and at least {} are needed; use a longer window or a "
+                       "shorter half-life, or give degrees of freedom in place of an estimate",
+                       fit.observations, whitened_rows_least));
+  if (fit.degrees_of_freedom < degrees_of_freedom_least)
+    refuse(
+        source,
+        fmt::format(
+            "the degrees of freedom are estimated as {:.2f}, below {}: the covariance "
+            "hardly exists; use the methods garch or ewma, which take out clusters of "
+            "volatility, look for wrong prices, or give degrees of freedom in place of an estimate",
+            fit.degrees_of_freedom, degrees_of_freedom_least));
   if (fit.is_gaussian)
     result.warnings.push_back(
         "degrees of freedom at their bound of 200: the standardised residuals are Gaussian");

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <set>
 
+#include "date.hpp"
 #include "fmt/format.h"
 #include "history_tables.hpp"
 #include "method_names.hpp"
@@ -191,7 +192,7 @@ class OptionReader {
 
   void time(const char* option, const std::string& text, std::optional<std::int64_t>& value) {
     if (text.empty()) return;
-    value = parse_time(text);
+    value = parse_date(text);
     if (!value) report(option, text, "a date such as 2026-01-14 or 2026-01-14T08:00:00Z");
   }
 

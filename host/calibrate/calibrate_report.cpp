@@ -6,6 +6,7 @@
 
 #include "atomic_file.hpp"
 #include "csv_text.hpp"
+#include "date.hpp"
 #include "estimate.hpp"
 #include "sha256.hpp"
 #include "shortfall/shortfall.hpp"
@@ -58,7 +59,7 @@ std::string moves_csv(const CalibrateOutcome& outcome) {
     const double* const row = changes.values.data() + t * changes.factors.size();
     if (std::ranges::any_of(columns, [&](std::size_t f) { return std::isnan(row[f]); })) continue;
     ++row_count;
-    text += format_time(changes.times[t]);
+    text += format_date(changes.times[t]);
     for (const std::size_t f : columns) {
       text += ",";
       append_number(text, row[f] * scale);
@@ -115,8 +116,8 @@ Json series_json(const CalibrateOutcome& outcome) {
     json["factor"] = record->factor;
     json["file"] = record->file;
     json["column"] = record->column;
-    json["first"] = format_time(record->first);
-    json["last"] = format_time(record->last);
+    json["first"] = format_date(record->first);
+    json["last"] = format_date(record->last);
     json["observations"] = calibration.observations[i * model.estimated.size() + i];
     json["missing"] = record->missing_count;
     json["largest_change_left_out"] = record->largest_left_out;
@@ -145,8 +146,8 @@ Json series_json(const CalibrateOutcome& outcome) {
 
 Json stressed_json(const StressedWindow& stressed, const CalibrateConfig& config) {
   const auto window_json = [](const WindowRisk& window) {
-    return Json{{"from", format_time(window.from)},
-                {"to", format_time(window.to)},
+    return Json{{"from", format_date(window.from)},
+                {"to", format_date(window.to)},
                 {"expected_shortfall_usd", window.expected_shortfall_usd}};
   };
   std::vector<WindowRisk> worst = stressed.windows;
@@ -214,8 +215,8 @@ std::string report_json(const CalibrateOutcome& outcome, const std::string& cova
   json["version"] = version();
   json["settings"] = settings_json(outcome);
   const auto interval = static_cast<std::int64_t>(changes.interval_days * 86'400 + 0.5);
-  json["window"] = {{"from", format_time(changes.times[outcome.rows.begin] - interval)},
-                    {"to", format_time(changes.times[outcome.rows.end - 1])},
+  json["window"] = {{"from", format_date(changes.times[outcome.rows.begin] - interval)},
+                    {"to", format_date(changes.times[outcome.rows.end - 1])},
                     {"interval_days", changes.interval_days},
                     {"intervals", outcome.rows.end - outcome.rows.begin}};
   json["series"] = series_json(outcome);

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "calibrate_report.hpp"
+#include "date.hpp"
 #include "fmt/format.h"
 #include "terminal.hpp"
 
@@ -73,7 +74,7 @@ std::string format_stressed(const StressedWindow& stressed) {
   std::string text = fmt::format(
       "worst window: {} to {}, expected shortfall {} USD; with the book's own covariance {}\n"
       "{} windows simulated on {} paths, {} skipped{}{}\n",
-      format_time(stressed.worst.from), format_time(stressed.worst.to),
+      format_date(stressed.worst.from), format_date(stressed.worst.to),
       format_usd(stressed.worst.expected_shortfall_usd), format_usd(stressed.current_usd),
       stressed.windows.size(), stressed.path_count, stressed.skipped_count,
       stressed.skipped_count > 0 ? ": " : "", stressed.skipped_because);
@@ -88,8 +89,8 @@ std::string format_outcome(const CalibrateOutcome& outcome) {
   const auto interval = static_cast<std::int64_t>(changes.interval_days * 86'400 + 0.5);
   std::string text = fmt::format("{} over {} to {}, every {} days; covariance over {} days\n",
                                  to_string(outcome.config.settings.method),
-                                 format_time(changes.times[outcome.rows.begin] - interval),
-                                 format_time(changes.times[outcome.rows.end - 1]),
+                                 format_date(changes.times[outcome.rows.begin] - interval),
+                                 format_date(changes.times[outcome.rows.end - 1]),
                                  changes.interval_days, outcome.config.settings.horizon_days);
   text += format_series(outcome.model, changes.interval_days);
   text += format_fits(calibration, outcome.model.estimated.size());

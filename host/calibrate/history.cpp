@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "date.hpp"
 #include "fmt/format.h"
 #include "history_file.hpp"
 #include "load.hpp"
@@ -85,8 +86,8 @@ class HistoryGrid {
         report(f, file.lines[i],
                fmt::format("time {} is not a whole number of intervals ({}) from {}; give every "
                            "history at the same time of day",
-                           format_time(file.times[i]), format_interval(interval_),
-                           format_time(first_)));
+                           format_date(file.times[i]), format_interval(interval_),
+                           format_date(first_)));
   }
 
   void find_window() {
@@ -101,8 +102,8 @@ class HistoryGrid {
       return report(0, 0,
                     fmt::format("the window from {} to {} is not within the histories, which have "
                                 "rows from {} to {}; change from or to",
-                                format_time(from_), format_time(to_), format_time(first_),
-                                format_time(last)));
+                                format_date(from_), format_date(to_), format_date(first_),
+                                format_date(last)));
     to_ -= (to_ - first_) % interval_;
     from_ += (interval_ - (from_ - first_) % interval_) % interval_;
     row_count_ = static_cast<std::size_t>((to_ - first_) / interval_) + 1;
@@ -124,7 +125,7 @@ class HistoryGrid {
         if (end == 0) {
           report(f, 0,
                  fmt::format("column {} has no level up to {}; leave it out", series.column,
-                             format_time(to_)));
+                             format_date(to_)));
           continue;
         }
         for (std::size_t i = 1; i < end; ++i)
@@ -133,14 +134,14 @@ class HistoryGrid {
             report(f, series.lines[i],
                    fmt::format("{} has no level since line {} ({}): a gap longer than {} days; "
                                "complete it, leave the column out or raise max_gap_days",
-                               series.column, series.lines[i - 1], format_time(series.times[i - 1]),
+                               series.column, series.lines[i - 1], format_date(series.times[i - 1]),
                                window_.gap_days_max));
         if (to_ - series.times[end - 1] > longest)
           report(f, series.lines[end - 1],
                  fmt::format("{} ends on {}, more than {} days before the window's end {}; end the "
                              "window earlier (to) or leave the column out",
-                             series.column, format_time(series.times[end - 1]),
-                             window_.gap_days_max, format_time(to_)));
+                             series.column, format_date(series.times[end - 1]),
+                             window_.gap_days_max, format_date(to_)));
       }
   }
 
@@ -265,16 +266,6 @@ class HistoryGrid {
 };
 
 }  // namespace
-
-std::optional<std::int64_t> parse_time(std::string_view text) {
-  if (text.size() == 10) return parse_date_time(std::string(text) + "T00:00:00Z");
-  return parse_date_time(text);
-}
-
-std::string format_time(std::int64_t seconds) {
-  const std::string text = format_date_time(seconds);
-  return text.ends_with("T00:00:00Z") ? text.substr(0, 10) : text;
-}
 
 std::optional<FactorName> parse_factor_name(std::string_view name) {
   const std::size_t dot = name.find('.');

@@ -34,11 +34,6 @@ struct HistorySource {
   double slope = 0;
 };
 
-/// Times as YYYY-MM-DD (midnight UTC) or a date-time with its zone; empty where it is none.
-std::optional<std::int64_t> parse_time(std::string_view text);
-/// YYYY-MM-DD at midnight, else a date-time.
-std::string format_time(std::int64_t seconds);
-
 struct HistoryWindow {
   std::optional<std::int64_t> from, to;  ///< levels in [from, to]; empty: all there are
   double gap_days_max = 3;

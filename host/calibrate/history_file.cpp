@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "csv.hpp"
+#include "date.hpp"
 #include "fmt/format.h"
 #include "shortfall/config.hpp"
 #include "text.hpp"
@@ -122,7 +123,7 @@ class HistoryReader {
     const std::vector<std::string_view>& fields = csv_.fields();
     if (fields.size() != field_count_)
       return report(fmt::format("has {} fields; the header has {}", fields.size(), field_count_));
-    const std::optional<std::int64_t> time = parse_time(fields[time_position_]);
+    const std::optional<std::int64_t> time = parse_date(fields[time_position_]);
     if (!time)
       return report(fmt::format("{} is no time; write 2026-01-15 or 2026-01-15T08:00:00Z",
                                 in_quotes(fields[time_position_])));

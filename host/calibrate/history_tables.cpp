@@ -1,5 +1,6 @@
 #include "history_tables.hpp"
 
+#include "date.hpp"
 #include "fmt/format.h"
 
 namespace shortfall::calibration {
@@ -134,7 +135,7 @@ std::vector<HistorySource> read_history_tables(const toml::table& document,
 std::optional<std::int64_t> read_time(TomlSection& section, const char* key) {
   const std::optional<std::string> text = section.string(key);
   if (!text) return std::nullopt;
-  const std::optional<std::int64_t> time = parse_time(*text);
+  const std::optional<std::int64_t> time = parse_date(*text);
   if (!time)
     section.report(key, fmt::format("is {}; write \"2026-01-14\" or \"2026-01-14T08:00:00Z\"",
                                     in_quotes(*text)));

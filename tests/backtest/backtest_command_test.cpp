@@ -220,7 +220,7 @@ TEST(BacktestReport, SaysWhatPasses) {
 }
 
 TEST(BacktestReport, IsOneFileThatNeedsNoOther) {
-  const std::string html = format_html({result_with("<script>&\"")});
+  const std::string html = format_html({{"a<b", "c&d"}}, {result_with("<script>&\"")});
   EXPECT_EQ(html.find("<script"), std::string::npos);
   EXPECT_EQ(html.find("://"), std::string::npos);
   EXPECT_EQ(html.find("src="), std::string::npos);
@@ -231,11 +231,22 @@ TEST(BacktestReport, IsOneFileThatNeedsNoOther) {
     return std::distance(std::sregex_iterator(html.begin(), html.end(), regex),
                          std::sregex_iterator());
   };
-  EXPECT_EQ(count("class=\"over\""), 2);
-  EXPECT_EQ(count("class=\"loss\""), 98);
+  EXPECT_NE(html.find("a&lt;b</th><td>c&amp;d"), std::string::npos);
+  // A picture, and four in the key to it.
+  const std::size_t picture = html.find("<svg viewBox=\"0 0 960");
+  ASSERT_NE(picture, std::string::npos);
+  const auto dots = [&](const std::string& kind) {
+    const std::size_t begin = html.find("<path class=\"" + kind, picture);
+    const std::string path = html.substr(begin, html.find('>', begin) - begin);
+    return std::count(path.begin(), path.end(), 'M');
+  };
+  EXPECT_EQ(dots("over"), 2);
+  EXPECT_EQ(dots("loss"), 98);
   EXPECT_EQ(count("<polyline"), 2);
-  EXPECT_EQ(count("<svg"), count("</svg>"));
+  EXPECT_EQ(count("<svg"), 5);
+  EXPECT_EQ(count("</svg>"), 5);
   EXPECT_EQ(count("nan|inf[^o]"), 0);
+  EXPECT_NE(html.find("<td class=\"yes\">passes</td>"), std::string::npos);
 }
 
 TEST(BacktestReport, OneDateIsAPictureToo) {
@@ -246,7 +257,7 @@ TEST(BacktestReport, OneDateIsAPictureToo) {
   series.levels[0].resize(1);
   series.worst_losses_usd.resize(1);
   result.evaluations = evaluate(result.walk, 99, 1);
-  EXPECT_EQ(format_html({result}).find("nan"), std::string::npos);
+  EXPECT_EQ(format_html({}, {result}).find("nan"), std::string::npos);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/calibrate/calibrate_report.hpp"
+#include "host/date.hpp"
 #include "shortfall/shortfall.hpp"
 #include "simulated.hpp"
 #include "temporary_histories.hpp"
@@ -85,8 +86,8 @@ TEST(CalibrateConfiguration, ReadsEveryKey) {
   EXPECT_EQ(config.settings.observations_min, 50u);
   EXPECT_EQ(config.settings.is_standardised, true);
   EXPECT_FALSE(config.settings.fits_degrees_of_freedom);
-  EXPECT_EQ(format_time(*config.window.from), "2020-01-05");
-  EXPECT_EQ(format_time(*config.window.to), "2020-12-31");
+  EXPECT_EQ(format_date(*config.window.from), "2020-01-05");
+  EXPECT_EQ(format_date(*config.window.to), "2020-12-31");
   EXPECT_EQ(config.window.gap_days_max, 5);
   EXPECT_EQ(config.factors, (std::vector<std::string>{"ETH.spot", "BTC.spot"}));
   EXPECT_EQ(config.out, folder.path("covariance.csv"));
@@ -125,7 +126,7 @@ TEST(CalibrateConfiguration, TakesTheCommandLineFirst) {
   EXPECT_EQ(config.sources[0].columns[0].factor, "BTC.spot");
   EXPECT_EQ(config.settings.method, CalibrationMethod::ewma);
   EXPECT_EQ(config.settings.half_life_days, 11.5);
-  EXPECT_EQ(format_time(*config.window.to), "2020-11-30");
+  EXPECT_EQ(format_date(*config.window.to), "2020-11-30");
   EXPECT_EQ(config.stressed->window_days, 60);
   EXPECT_EQ(config.out, "o.csv");
 }
@@ -319,8 +320,8 @@ TEST(Stressed, FindsTheTurmoilAndWritesWhatTheMarginReads) {
   const StressedWindow& stressed = *outcome.stressed;
   // The turmoil moves prices on the days 201 to 240; the window holds all of it but a day or so,
   // whose move may have been small.
-  EXPECT_LE(stressed.worst.from, *parse_time(day(203)));
-  EXPECT_GE(stressed.worst.to, *parse_time(day(237)));
+  EXPECT_LE(stressed.worst.from, *parse_date(day(203)));
+  EXPECT_GE(stressed.worst.to, *parse_date(day(237)));
   for (const WindowRisk& window : stressed.windows)
     EXPECT_LE(window.expected_shortfall_usd, stressed.worst.expected_shortfall_usd);
   EXPECT_EQ(stressed.skipped_count, 0u);

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "host/date.hpp"
 #include "temporary_histories.hpp"
 
 namespace shortfall::calibration {
@@ -31,7 +32,7 @@ TEST(History, TakesLogReturnsOfPrices) {
   const FactorChanges& changes = read.changes;
   EXPECT_EQ(changes.factors, (std::vector<std::string>{"BTC.spot", "ETH.spot"}));
   EXPECT_EQ(changes.interval_days, 1);
-  EXPECT_EQ(format_time(changes.times.front()), "2020-01-02");
+  EXPECT_EQ(format_date(changes.times.front()), "2020-01-02");
   ASSERT_EQ(changes.values.size(), 8u);
   EXPECT_NEAR(changes.values[0], std::log(1.1), 1e-15);
   EXPECT_TRUE(std::isnan(changes.values[1]));  // listed the day after
@@ -46,7 +47,7 @@ TEST(History, TakesLogReturnsOfPrices) {
   EXPECT_EQ(read.levels[6], 121);
   EXPECT_EQ(read.series[0].missing_count, 1u);
   EXPECT_NEAR(read.series[0].largest_left_out, std::log(1.1), 1e-14);
-  EXPECT_EQ(format_time(read.series[1].first), "2020-01-02");
+  EXPECT_EQ(format_date(read.series[1].first), "2020-01-02");
 }
 
 TEST(History, KeepsToTheWindow) {
@@ -55,14 +56,14 @@ TEST(History, KeepsToTheWindow) {
   for (int i = 0; i < 30; ++i) text += fmt::format("{},{}\n", day(i), 100 + i);
   const auto file = folder.write("p.csv", text);
   HistoryWindow window;
-  window.from = parse_time(day(10));
-  window.to = parse_time(day(20));
+  window.from = parse_date(day(10));
+  window.to = parse_date(day(20));
   const ReadHistory read = read_history({source_of(file)}, window);
   // Rows before the window remain, for mixtures; those after it do not.
-  EXPECT_EQ(format_time(read.changes.times.back()), day(20));
-  EXPECT_EQ(format_time(read.changes.times[read.window.begin]), day(11));
+  EXPECT_EQ(format_date(read.changes.times.back()), day(20));
+  EXPECT_EQ(format_date(read.changes.times[read.window.begin]), day(11));
   EXPECT_EQ(read.window.end - read.window.begin, 10u);
-  EXPECT_EQ(format_time(read.series[0].first), day(10));
+  EXPECT_EQ(format_date(read.series[0].first), day(10));
 }
 
 TEST(History, ReadsHoursAndRowsThatAreMissing) {
@@ -230,7 +231,7 @@ TEST(History, RefusesHistoriesThatDoNotFitTogether) {
                 .find("x.csv:2: x is 56.7, outside [0.01, 10]; write volatilities as annual"),
             std::string::npos);
   HistoryWindow late;
-  late.to = parse_time(day(9));
+  late.to = parse_date(day(9));
   EXPECT_NE(problems("date,x\n2020-01-01,0.5\n2020-01-02,0.5\n2020-01-03,0.5\n", late)
                 .find("the window from 2020-01-01 to 2020-01-10 is not within the histories"),
             std::string::npos);

@@ -12,6 +12,7 @@
 
 #include "fmt/format.h"
 #include "host/calibrate/history.hpp"
+#include "host/date.hpp"
 #include "shortfall/error.hpp"
 
 namespace shortfall {
@@ -54,7 +55,7 @@ class TemporaryFolder {
 
 /// "2020-01-01" and so many days.
 inline std::string day(int days) {
-  return calibration::format_time(*calibration::parse_time("2020-01-01") + 86'400LL * days);
+  return format_date(*parse_date("2020-01-01") + 86'400LL * days);
 }
 
 }  // namespace shortfall
