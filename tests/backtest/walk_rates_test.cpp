@@ -1,8 +1,7 @@
-// The whole walk tested: how often a right model is rejected whose parameters are not known but
-// estimated from a window, as they always are.
+// The whole walk tested: how often it rejects a right model whose parameters are not known but
+// estimated from a window, as they always are, and one that is wrong.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <cstdlib>
 #include <map>
 
@@ -14,86 +13,79 @@
 namespace shortfall::backtest {
 namespace {
 
-constexpr std::size_t past_count = 1000, date_count = 500;
+/// All of it where long tests run, else a fortieth.
+const bool is_long = std::getenv("SHORTFALL_LONG_TESTS") != nullptr;
+const std::size_t history_count = is_long ? 1000 : 25;
+const std::size_t date_count = 500, window_count = 250;
 
-bool is_long() { return std::getenv("SHORTFALL_LONG_TESTS") != nullptr; }
-
-/// A coin with a daily deviation of 4 %, t with 5 degrees of freedom; after the past its deviation
-/// is `factor` times that.
+/// A coin with a daily deviation of 4 %, t with 5 degrees of freedom; in the dates of the test
+/// `factor` times that.
 FactorChanges history(double factor, std::uint32_t seed) {
   Draws draws(seed);
-  Eigen::MatrixXd rows(past_count + date_count, 1);
+  Eigen::MatrixXd rows(window_count + date_count, 1);
   for (Eigen::Index t = 0; t < rows.rows(); ++t)
-    rows(t, 0) = 0.04 * (t < static_cast<Eigen::Index>(past_count) ? 1 : factor) * draws.mixing(5) *
-                 draws.normal();
+    rows(t, 0) = 0.04 * (t < static_cast<Eigen::Index>(window_count) ? 1 : factor) *
+                 draws.mixing(5) * draws.normal();
   return changes_of(rows);
 }
 
-struct Setting {
-  std::size_t window_count;
-  bool is_calibrated_once = false;
-  double factor = 1;
-};
+/// Shares of histories, by test and level.
+using Rates = std::map<std::string, double>;
 
-/// Rejections, of histories, by test and level.
-struct Counts {
-  std::size_t history_count = 0;
-  std::map<std::string, std::size_t> rejections;
-  std::size_t any = 0;
+std::string text_of(const Rates& rates) {
+  std::string text;
+  for (const auto& [name, rate] : rates) text += fmt::format("  {}: {:.3f}\n", name, rate);
+  return text;
+}
 
-  double rate(const std::string& name) const {
-    const auto found = rejections.find(name);
-    return found == rejections.end()
-               ? 0
-               : static_cast<double>(found->second) / static_cast<double>(history_count);
-  }
-};
-
-Counts count_rejections(const Setting& setting, std::size_t history_count, std::uint32_t seed) {
+Rates rejection_rates(double factor, bool learns, std::size_t count) {
   WalkSettings settings;
-  settings.from = 86'400 * static_cast<std::int64_t>(past_count + 1);
-  settings.to = 86'400 * static_cast<std::int64_t>(past_count + date_count);
-  settings.window_count = setting.window_count;
-  if (setting.is_calibrated_once) settings.calibration_date = settings.from - 86'400;
+  settings.from = 86'400 * static_cast<std::int64_t>(window_count + 1);
+  settings.to = 86'400 * static_cast<std::int64_t>(window_count + date_count);
+  settings.window_count = window_count;
+  if (!learns) settings.calibration_date = settings.from - 86'400;
   settings.path_count = 20'000;
-  const std::vector<HeldBook> books = {{"long", {{"A", 1000}}}};
-  Counts counts;
-  counts.history_count = history_count;
-  std::size_t refused = 0;
-  for (std::size_t i = 0; i < history_count; ++i) {
-    const auto history_seed = seed + static_cast<std::uint32_t>(i);
-    settings.seed = history_seed;
+  Rates counts;
+  double tested = 0, refused = 0;
+  for (std::uint32_t seed = 1; seed <= count; ++seed) {
+    settings.seed = seed;
     Walk walk;
     try {
-      walk = walk_history(history(setting.factor, history_seed), {}, books, settings);
-    } catch (const InputError&) {
+      walk = walk_history(history(factor, seed), {}, {{"long", {{"A", 1000}}}}, settings);
+    } catch (const InputError&) {  // some window in a few hundred has a tail too heavy to calibrate
       ++refused;
-      --counts.history_count;
       continue;
     }
-    bool is_rejected = false;
-    for (const Evaluation& evaluation : evaluate(walk, 999, history_seed)) {
+    ++tested;
+    for (const Evaluation& evaluation : evaluate(walk, 999, seed)) {
       for (const std::string& test : evaluation.rejected_by())
-        ++counts.rejections[fmt::format("{} {}", test, evaluation.confidence_level)];
-      is_rejected = is_rejected || !evaluation.rejected_by().empty();
+        ++counts[fmt::format("{} {}", test, evaluation.confidence_level)];
+      counts[fmt::format("passes {}", evaluation.confidence_level)] +=
+          evaluation.rejected_by().empty();
     }
-    counts.any += is_rejected;
   }
-  for (const auto& [name, count] : counts.rejections)
-    std::printf("  %s: %.3f\n", name.c_str(), counts.rate(name));
-  std::printf("  any: %zu of %zu, refused %zu\n", counts.any, counts.history_count, refused);
-  std::fflush(stdout);
+  for (auto& [name, number] : counts) number /= tested;
+  EXPECT_LE(refused, 0.02 * static_cast<double>(count));
+  if (is_long) fmt::print("{}  of {} histories\n", text_of(counts), tested);
   return counts;
 }
 
-TEST(WalkRates, X) {
-  const std::size_t n = is_long() ? 1000 : 20;
-  for (const std::size_t window : {250u, 500u, 1000u}) {
-    std::printf("window %zu\n", window);
-    count_rejections({window}, n, 1);
-  }
-  std::printf("twice\n");
-  count_rejections({1000, true, 2}, n, 1);
+TEST(WalkRates, RightModelsOfEstimatedParameters) {
+  const Rates rates = rejection_rates(1, true, history_count);
+  // Measured are 2 to 8 % of a test, and 82 % pass all five; a fortieth of the histories has an
+  // error of 5 and 8 %.
+  for (const auto& [name, rate] : rates)
+    if (name.starts_with("passes"))
+      EXPECT_GE(rate, is_long ? 0.75 : 0.5) << text_of(rates);
+    else
+      EXPECT_LE(rate, is_long ? 0.1 : 0.3) << text_of(rates);
+}
+
+TEST(WalkRates, TwiceTheVolatilityIsRejectedWhereTheModelDoesNotLearnOfIt) {
+  const Rates rates = rejection_rates(2, false, is_long ? 200 : 10);
+  for (const char* test : {"proportion", "joint", "Z2"})
+    for (const char* level : {"0.975", "0.99"})
+      EXPECT_GE(rates.at(fmt::format("{} {}", test, level)), 0.95) << text_of(rates);
 }
 
 }  // namespace

@@ -151,29 +151,6 @@ TEST(Walk, ADateWithoutAPriceIsNoDateOfItsBooks) {
   EXPECT_EQ(walk.books[2].worst_losses_usd.size(), 10u);
 }
 
-TEST(Walk, RightModelsPassAndTwiceTheVolatilityFails) {
-  const std::size_t first = 400, last = 899;
-  for (const double factor : {1.0, 2.0}) {
-    FactorChanges changes = simulated_changes(900, 6, 6);
-    for (std::size_t i = first * 2; i < changes.values.size(); ++i) changes.values[i] *= factor;
-    WalkSettings settings = settings_of(first, last);
-    settings.calibration_date = end_of_row(first - 1);  // so that the model does not learn of it
-    settings.window_count = 0;
-    settings.path_count = 20'000;
-    const Walk walk = walk_history(changes, {}, books(), settings);
-    for (const BookSeries& series : walk.books) {
-      const double level = walk.confidence_levels[0];
-      const auto& dates = series.levels[0];
-      const auto coverage = test_conditional_coverage(exceedances_of(dates), level);
-      const auto tests = test_shortfall(
-          dates, level, simulated_tail(series.worst_losses_usd, walk.path_count), 999, 1);
-      // At 0.1 %: what is asserted is neither luck nor the error of the calibration.
-      EXPECT_EQ(coverage.exact_p_value < 0.001, factor == 2) << series.book << ' ' << factor;
-      EXPECT_EQ(tests.z2.p_value <= 0.001, factor == 2) << series.book << ' ' << factor;
-    }
-  }
-}
-
 TEST(Walk, Refuses) {
   const FactorChanges changes = simulated_changes(300, 5, 7);
   const auto refusal =
