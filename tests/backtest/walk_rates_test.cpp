@@ -72,7 +72,7 @@ Rates rejection_rates(double factor, bool learns, std::size_t count) {
 
 TEST(WalkRates, RightModelsOfEstimatedParameters) {
   const Rates rates = rejection_rates(1, true, history_count);
-  // Measured are 2 to 8 % of a test, and 82 % pass all five; a fortieth of the histories has an
+  // Measured are 1 to 8 % of a test, and 83 % pass all five; a fortieth of the histories has an
   // error of 5 and 8 %.
   for (const auto& [name, rate] : rates)
     if (name.starts_with("passes"))
