@@ -81,6 +81,23 @@ TEST(Walk, ForecastsAreThoseOfTheCalibratedModel) {
   EXPECT_EQ(walk.books[0].calibrated_to[0], end_of_row(279));
 }
 
+TEST(Walk, TailsHaveAsManyLossesAboveTheValueAtRiskAsTheLevelSays) {
+  for (const std::uint64_t path_count : {1'000u, 5'000u}) {
+    WalkSettings settings = settings_of(150, 160);
+    settings.path_count = path_count;
+    const Walk walk = walk_history(simulated_changes(200, 5, 11), {}, books(), settings);
+    for (const BookSeries& series : walk.books)
+      for (std::size_t l = 0; l < 2; ++l)
+        for (std::size_t date = 0; date < series.times.size(); ++date) {
+          const auto& losses = series.worst_losses_usd[date];
+          const double value_at_risk = series.levels[l][date].value_at_risk_usd;
+          EXPECT_EQ(std::count_if(losses.begin(), losses.end(),
+                                  [&](float loss) { return loss > value_at_risk; }),
+                    std::lround(static_cast<double>(path_count) * (1 - walk.confidence_levels[l])));
+        }
+  }
+}
+
 /// Every number that a date's forecasts consist of.
 std::vector<double> forecasts_at(const Walk& walk, std::size_t date) {
   std::vector<double> numbers;
