@@ -248,7 +248,7 @@ straddle = {{"BTC straddle 30d" = -1000}}
         self.assertLessEqual(max(len(line) for line in done.stdout.splitlines()
                                  if not line.startswith("warning: ")), 100)
         for method in methods:
-            self.assertRegex(done.stdout, f"{method} at 0.99: [0-2] of 2 books pass")
+            self.assertRegex(done.stdout, f"{method} at 0.99: no test rejects [0-2] of 2 books")
             with open(self.out / f"{method}.csv", newline="") as file:
                 rows = list(csv.DictReader(file))
             self.assertEqual(len(rows), 62 * 2 * 2)
@@ -293,6 +293,10 @@ straddle = {{"BTC straddle 30d" = -1000}}
                 ('unit = "percent"', 'unit = "decimal"', ("vols.csv:2", "0.01")),
                 ('unit = "percent"', '', ("unit is missing",)),
                 ('out = "out"', 'out = "."\nmethods = ["sampel"]', ("sampel",)),
+                ('to = "2025-01-31"', 'to = "2024-01-31"', ("to is before from",)),
+                ('window = 200', 'distribution = "gaussian"\ndegrees_of_freedom = 5',
+                 ("backtest.toml", "degrees_of_freedom is for student_t")),
+                ('{BTC = 1000}', '{"A\\u001b" = 1}', ("backtest.toml:20", "no position")),
                 ('file = "prices.csv"', 'file = "none.csv"', ("none.csv",))):
             self.assertIn(old, text)
             config.write_text(text.replace(old, new, 1))
@@ -317,7 +321,7 @@ straddle = {{"BTC straddle 30d" = -1000}}
 
     def test_a_result_that_cannot_be_written(self):
         self.out.write_text("a file where the folder is to be")
-        self.assert_refused(self.shortfall("backtest", self.write()), 1, "out")
+        self.assert_refused(self.shortfall("backtest", self.write()), 2, "out", "no folder")
         self.assertEqual(self.out.read_text(), "a file where the folder is to be")
 
 

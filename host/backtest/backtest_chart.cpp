@@ -56,22 +56,27 @@ class Axes {
     return svg;
   }
 
-  /// Firsts of years, or of months where there are few of those, not closer than their labels.
+  /// Firsts of years, of quarters, of months, or days where there are few of those, not closer than
+  /// their labels.
   std::string draw_dates() const {
     const double years = (last_ - first_) / (365.25 * seconds_per_day);
-    const int months = years > 2.5 ? 12 : years > 0.8 ? 3 : 1;
+    const int months = years > 2.5 ? 12 : years > 0.8 ? 3 : years > 0.2 ? 1 : 0;
     std::string svg;
     double free_from = 0;
     for (std::int64_t time = start_of_day(first_); static_cast<double>(time) <= last_;
          time += static_cast<std::int64_t>(seconds_per_day)) {
       const std::string date = format_date(time);
       const int month = std::stoi(date.substr(5, 2));
-      if (date.substr(8, 2) != "01" || (month - 1) % months != 0 || x(time) < free_from) continue;
+      const bool is_tick = months == 0 || (date.substr(8, 2) == "01" && (month - 1) % months == 0);
+      if (!is_tick || x(time) < free_from) continue;
       svg += fmt::format(
           "<path class=\"grid\" d=\"M{0:.1f} {1}V{2}\"/>"
           "<text x=\"{0:.1f}\" y=\"{3}\" text-anchor=\"middle\">{4}</text>\n",
-          x(time), top, height - bottom, height - 8, date.substr(0, months == 12 ? 4 : 7));
-      free_from = x(time) + 60;
+          x(time), top, height - bottom, height - 8,
+          date.substr(0, months == 12 ? 4
+                         : months > 0 ? 7
+                                      : 10));
+      free_from = x(time) + 80;
     }
     return svg;
   }

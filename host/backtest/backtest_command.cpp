@@ -93,6 +93,7 @@ void backtest_command(const std::filesystem::path& file) {
   catch_interrupts();
   calibration::HistoryWindow window;
   window.to = config.walk.to;
+  window.gap_days_max = config.gap_days_max;
   const calibration::ReadHistory history = calibration::read_history(config.sources, window);
   const std::vector<HeldBook> books = books_of(config, history.changes);
   std::vector<MethodResult> results;

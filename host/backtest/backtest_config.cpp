@@ -21,6 +21,7 @@ constexpr RealDomain half_life_domain{"from 0.01 to 100000",
                                       [](double x) { return x >= 0.01 && x <= 1e5; }};
 constexpr RealDomain freedom_domain{"above 2 and at most 200",
                                     [](double x) { return x > 2 && x <= 200; }};
+constexpr RealDomain gap_domain{"from 0 to 100000", [](double x) { return x >= 0 && x <= 1e5; }};
 constexpr RealDomain weight_domain{"from 0 to 1", [](double x) { return x >= 0 && x <= 1; }};
 constexpr RealDomain value_domain{
     "from 0.01 to 1e12, or below 0 from -1e12 to -0.01",
@@ -53,16 +54,23 @@ class ConfigReader {
     CalibrationSettings& calibration = walk.calibration;
     walk.from = required_time(table, "from");
     walk.to = required_time(table, "to");
+    if (walk.to < walk.from) table.report("to", "is before from; exchange the two");
     walk.calibration_date = calibration::read_time(table, "calibrated_to");
     read_methods(table);
     table.choice("correlations", calibration.correlations, calibration::correlation_methods);
     table.real("half_life_days", calibration.half_life_days, half_life_domain);
     table.real("method_weight", calibration.method_weight, weight_domain);
+    table.integer("window", walk.window_count, window_range, "", std::optional<std::size_t>());
+    // Most of a window, so that a missing day does not end a walk; else a year of a market's days.
+    calibration.observations_min =
+        walk.window_count == 0 ? 250 : std::max<std::size_t>(2, walk.window_count * 4 / 5);
     table.integer("min_observations", calibration.observations_min, observations_range, "",
                   std::optional<std::size_t>());
-    table.integer("window", walk.window_count, window_range, "", std::optional<std::size_t>());
+    table.real("max_gap_days", config_.gap_days_max, gap_domain);
     table.choice("distribution", walk.distribution, distributions);
     if (table.find("degrees_of_freedom")) {
+      if (walk.distribution == Distribution::gaussian)
+        table.report("degrees_of_freedom", "is for student_t; leave it out, or the distribution");
       double degrees = 5;
       table.real("degrees_of_freedom", degrees, freedom_domain);
       walk.degrees_of_freedom = degrees;
@@ -85,7 +93,8 @@ class ConfigReader {
   void read_methods(TomlSection& table) {
     std::vector<std::string> names;
     table.strings("methods", names);
-    if (!table.find("methods")) return;
+    const toml::node* const node = table.find("methods");
+    if (!node || !node->is_array()) return;
     if (names.empty()) return table.report("methods", "is empty; name a method, or leave it out");
     config_.methods.clear();
     std::set<std::string> seen;
@@ -144,6 +153,7 @@ class ConfigReader {
   static bool add_position(const std::string& name, double value_usd, HeldBook& book) {
     const std::size_t first = name.find(' '), second = name.find(' ', first + 1);
     const std::string coin = name.substr(0, first);
+    if (!calibration::parse_factor_name(coin + ".spot")) return false;
     if (first == std::string::npos) {
       book.positions.push_back({coin, value_usd});
       return true;
@@ -170,6 +180,16 @@ void check_out(const BacktestConfig& config, Problems& problems) {
   for (const CalibrationMethod method : config.methods) results.push_back(csv_path(config, method));
   for (const calibration::HistorySource& source : config.sources) inputs.push_back(source.file);
   calibration::check_not_inputs(results, inputs, config.file.string(), problems);
+  // Now, and not after minutes of work.
+  std::error_code none;
+  if (std::filesystem::exists(config.out, none) && !std::filesystem::is_directory(config.out, none))
+    problems.add(config.file.string(), 0,
+                 fmt::format("out is {}, which is no folder; give another", config.out.string()));
+  for (const std::filesystem::path& result : results)
+    if (std::filesystem::is_directory(result, none))
+      problems.add(
+          config.file.string(), 0,
+          fmt::format("would write {}, which is a folder; give another out", result.string()));
 }
 
 }  // namespace
@@ -181,8 +201,6 @@ std::filesystem::path csv_path(const BacktestConfig& config, CalibrationMethod m
 BacktestConfig load_backtest_config(const std::filesystem::path& file) {
   BacktestConfig config;
   config.file = file;
-  // A year of market's history, below which neither variances nor tails are worth testing.
-  config.walk.calibration.observations_min = 250;
   Problems problems;
   const std::optional<toml::table> document = read_toml(file, "a backtest", problems);
   if (document) ConfigReader(*document, config, problems).read();

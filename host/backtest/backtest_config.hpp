@@ -13,6 +13,7 @@ struct BacktestConfig {
   std::filesystem::path file;
   std::vector<calibration::HistorySource> sources;  ///< prices first
   std::vector<CalibrationMethod> methods = {CalibrationMethod::sample};
+  double gap_days_max = 3;  ///< within a history
   WalkSettings walk;
   /// Empty: each coin of the history long and short, all of them in equal parts, and a short
   /// straddle for each volatility.

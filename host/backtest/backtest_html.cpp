@@ -38,8 +38,9 @@ constexpr const char* explanation = R"(
 <p>At each date the model is calibrated on the past alone; x is the number of losses above the value
 at risk. p-values (in brackets) of the likelihood ratios (LR) are exact: the probability, of a right
 model, of a ratio as large, over all series of this length. Those of Z1 and Z2 are simulated under the
-model's own tails; below its critical value a statistic rejects. Marked: rejected at 5 %. Each test
-marks about 1 in 20 of right models, so that of right ones too some fail one of the five.</p>
+model's own tails; below its critical value a statistic rejects. Red: rejected at 5 %. Each test
+rejects up to 1 in 20 of right models, so that of right ones too some fail one of the five. Yellow:
+so high that a right model is so in 5 %; forecasts are then higher than losses ask for.</p>
 )";
 
 constexpr const char* key = R"(<p class="key">
@@ -77,25 +78,29 @@ std::string verdicts(const std::vector<MethodResult>& results) {
     const Evaluation& first = results.front().evaluations[i];
     rows += fmt::format("<tr><td>{}</td><td>{}</td>", escaped(first.book), first.confidence_level);
     for (const MethodResult& result : results) {
-      const std::vector<std::string> tests = result.evaluations[i].rejected_by();
-      rows += tests.empty() ? std::string("<td class=\"yes\">passes</td>")
-                            : fmt::format("<td class=\"no\">{}</td>", fmt::join(tests, ", "));
+      const Evaluation& evaluation = result.evaluations[i];
+      const std::vector<std::string> tests = evaluation.rejected_by();
+      rows += !tests.empty() ? fmt::format("<td class=\"no\">{}</td>", fmt::join(tests, ", "))
+              : evaluation.is_too_high() ? std::string("<td class=\"yellow\">passes, too high</td>")
+                                         : std::string("<td class=\"yes\">passes</td>");
     }
     rows += "</tr>\n";
   }
   return table(header, rows);
 }
 
-/// A statistic and its p-value, marked where it rejects.
-std::string test_cell(const std::string& statistic, double p_value) {
-  return fmt::format("<td{}>{} <small>({:.3f})</small></td>",
-                     p_value <= significance ? " class=\"no\"" : "", statistic, p_value);
+/// A statistic and its p-value, marked where it rejects, and where the forecast is too high.
+std::string test_cell(const std::string& statistic, double p_value, double p_value_high = 1) {
+  const char* const mark = p_value <= significance        ? " class=\"no\""
+                           : p_value_high <= significance ? " class=\"yellow\""
+                                                          : "";
+  return fmt::format("<td{}>{} <small>({:.3f})</small></td>", mark, statistic, p_value);
 }
 
 std::string simulated_cell(const SimulatedTest& test) {
   return test_cell(
       fmt::format("{:.3f} <small>≥ {:.3f}</small>", test.statistic, test.critical_value),
-      test.p_value);
+      test.p_value, test.p_value_high);
 }
 
 std::string tests_table(const std::vector<Evaluation>& evaluations) {
@@ -110,12 +115,13 @@ std::string tests_table(const std::vector<Evaluation>& evaluations) {
     for (const LikelihoodRatioTest* test : {&e.proportion, &e.independence, &e.joint})
       rows += test_cell(fmt::format("{:.3f}", test->statistic), test->exact_p_value);
     rows += e.shortfall.z1 ? simulated_cell(*e.shortfall.z1) : "<td>-</td>";
-    rows += simulated_cell(e.shortfall.z2) + "</tr>\n";
+    rows += simulated_cell(e.shortfall.z2) +
+            fmt::format("<td>{:.2f}</td></tr>\n", e.largest_loss_over_shortfall);
   }
   return table(
       "<th>book</th><th>level</th><th>dates</th><th>x</th><th>expected</th><th>zone</th>"
       "<th>LR proportion</th><th>LR independence</th><th>LR joint</th><th>Z1 ≥ critical</th>"
-      "<th>Z2 ≥ critical</th>",
+      "<th>Z2 ≥ critical</th><th>largest loss/ES</th>",
       rows);
 }
 
@@ -134,7 +140,7 @@ std::string procyclicality_table(const std::vector<Evaluation>& evaluations) {
   }
   return table(
       "<th>procyclicality of the expected shortfall</th><th>level</th><th>peak to trough</th>"
-      "<th>largest increase, 1 interval</th><th>5</th><th>30</th>",
+      "<th>largest increase, 1 day</th><th>5 days</th><th>30 days</th>",
       rows);
 }
 

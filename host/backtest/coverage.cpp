@@ -196,6 +196,7 @@ TrafficLight traffic_light(std::size_t exceedance_count, std::size_t date_count,
                            double confidence_level) {
   require_domain(date_count, confidence_level);
   SHORTFALL_ASSERT(exceedance_count <= date_count);
+  if (exceedance_count == 0) return TrafficLight::green;
   const boost::math::binomial binomial(static_cast<double>(date_count), 1 - confidence_level);
   const double cumulative = boost::math::cdf(binomial, static_cast<double>(exceedance_count));
   if (cumulative < 0.95) return TrafficLight::green;

@@ -47,8 +47,12 @@ Evaluation evaluate_level(const BookSeries& series, std::size_t l, double confid
   result.zone = traffic_light(result.exceedance_count, result.date_count, confidence_level);
   result.shortfall = test_shortfall(dates, confidence_level, tail, history_count, seed);
   std::vector<double> margins;
-  for (const BacktestDate& date : dates) margins.push_back(date.expected_shortfall_usd);
-  result.procyclicality = procyclicality_of(margins);
+  for (const BacktestDate& date : dates) {
+    margins.push_back(date.expected_shortfall_usd);
+    result.largest_loss_over_shortfall =
+        std::max(result.largest_loss_over_shortfall, date.loss_usd / date.expected_shortfall_usd);
+  }
+  result.procyclicality = procyclicality_of(margins, series.times);
   return result;
 }
 
@@ -72,7 +76,9 @@ PassCount pass_count(const std::vector<Evaluation>& evaluations, double confiden
   for (const Evaluation& evaluation : evaluations)
     if (evaluation.confidence_level == confidence_level) {
       ++count.tested;
-      count.passed += evaluation.rejected_by().empty();
+      const bool passes = evaluation.rejected_by().empty();
+      count.passed += passes;
+      count.too_high += passes && evaluation.is_too_high();
     }
   return count;
 }

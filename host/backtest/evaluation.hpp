@@ -21,10 +21,13 @@ struct Evaluation {
   LikelihoodRatioTest proportion, independence, joint;
   TrafficLight zone = TrafficLight::green;
   ShortfallTests shortfall;
-  Procyclicality procyclicality;  ///< of the expected shortfall
+  Procyclicality procyclicality;           ///< of the expected shortfall
+  double largest_loss_over_shortfall = 0;  ///< of all dates
 
   /// "proportion", "independence", "joint", "Z1", "Z2": those that reject.
   std::vector<std::string> rejected_by() const;
+  /// By Z2, which no test of losses beyond the forecast says: there are too few, or too small ones.
+  bool is_too_high() const { return shortfall.z2.p_value_high <= significance; }
 };
 
 /// By book, then by level. `history_count` histories are simulated for each. What `between`, called
@@ -33,9 +36,9 @@ struct Evaluation {
 std::vector<Evaluation> evaluate(const Walk& walk, std::size_t history_count, std::uint64_t seed,
                                  const std::function<void()>& between = {});
 
-/// At a level: books, and those that no test rejects.
+/// At a level: books, those that no test rejects, and those of these whose forecasts are too high.
 struct PassCount {
-  std::size_t passed = 0, tested = 0;
+  std::size_t passed = 0, tested = 0, too_high = 0;
 };
 PassCount pass_count(const std::vector<Evaluation>& evaluations, double confidence_level);
 

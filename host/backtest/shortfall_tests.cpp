@@ -60,8 +60,11 @@ SimulatedTest judge(double statistic, std::vector<double> simulated) {
   test.statistic = statistic;
   const auto as_low = std::count_if(simulated.begin(), simulated.end(),
                                     [&](double value) { return value <= statistic; });
+  const auto as_high = std::count_if(simulated.begin(), simulated.end(),
+                                     [&](double value) { return value >= statistic; });
   const double count = static_cast<double>(simulated.size()) + 1;
   test.p_value = (static_cast<double>(as_low) + 1) / count;
+  test.p_value_high = (static_cast<double>(as_high) + 1) / count;
   // The lowest that is not rejected: fewer than `rank` simulated ones may be as low.
   const double rank = std::floor(significance * count * (1 + 1e-12));
   if (rank >= 1) {
@@ -74,10 +77,14 @@ SimulatedTest judge(double statistic, std::vector<double> simulated) {
   return test;
 }
 
-std::optional<double> largest_increase(std::span<const double> margins, std::size_t intervals) {
+std::optional<double> largest_increase(std::span<const double> margins,
+                                       std::span<const std::int64_t> times, std::int64_t days) {
   std::optional<double> largest;
-  for (std::size_t t = intervals; t < margins.size(); ++t) {
-    const double increase = margins[t] / margins[t - intervals] - 1;
+  for (std::size_t before = 0, t = 0; t < margins.size(); ++t) {
+    const std::int64_t time = times[t] - 86'400 * days;
+    while (times[before] < time) ++before;
+    if (times[before] != time) continue;
+    const double increase = margins[t] / margins[before] - 1;
     if (!largest || increase > *largest) largest = increase;
   }
   return largest;
@@ -152,15 +159,17 @@ ShortfallTests test_shortfall(std::span<const BacktestDate> dates, double confid
   return tests;
 }
 
-Procyclicality procyclicality_of(std::span<const double> margins_usd) {
+Procyclicality procyclicality_of(std::span<const double> margins_usd,
+                                 std::span<const std::int64_t> times) {
+  SHORTFALL_ASSERT(times.size() == margins_usd.size());
   SHORTFALL_ASSERT(!margins_usd.empty());
   for (const double margin : margins_usd) SHORTFALL_ASSERT(std::isfinite(margin) && margin > 0);
   const auto [trough, peak] = std::minmax_element(margins_usd.begin(), margins_usd.end());
   Procyclicality result;
   result.peak_to_trough = *peak / *trough;
-  result.increase_1 = largest_increase(margins_usd, 1);
-  result.increase_5 = largest_increase(margins_usd, 5);
-  result.increase_30 = largest_increase(margins_usd, 30);
+  result.increase_1 = largest_increase(margins_usd, times, 1);
+  result.increase_5 = largest_increase(margins_usd, times, 5);
+  result.increase_30 = largest_increase(margins_usd, times, 30);
   return result;
 }
 

@@ -11,6 +11,8 @@
 #include "cpu_backend.hpp"
 #include "date.hpp"
 #include "fmt/format.h"
+#include "machine.hpp"
+#include "shortfall/plan.hpp"
 #include "walk_book.hpp"
 
 namespace shortfall::backtest {
@@ -19,6 +21,11 @@ namespace {
 /// Dates that one thread takes at a time. The first is calibrated from scratch, the others start
 /// from the one before, so that nothing depends on the number of threads.
 constexpr std::size_t chunk_date_count = 32;
+
+/// Dates of a warning.
+struct WarningDates {
+  std::size_t first_row = 0, count = 0;
+};
 
 class Walker {
  public:
@@ -40,11 +47,13 @@ class Walker {
     settings_.calibration.horizon_days = changes.interval_days;
     settings_.calibration.garch_start.clear();
     settings_.calibration.dcc_start.reset();
+    settings_.calibration.bounds_degrees_of_freedom = true;
     settings_.calibration.fits_degrees_of_freedom =
         settings.distribution == Distribution::student_t && !settings.degrees_of_freedom;
   }
 
   Walk walk() {
+    require_memory();
     forecasts_.resize(rows_.end - rows_.begin);
     const std::size_t chunk_count = (forecasts_.size() + chunk_date_count - 1) / chunk_date_count;
     chunk_warnings_.resize(chunk_count);
@@ -102,6 +111,21 @@ class Walker {
                        format_date(window.end < changes_.times.size() ? changes_.times[window.end]
                                                                       : settings_.from),
                        std::max<std::size_t>(1, least)));
+  }
+
+  /// Linux would grant the memory and kill the process once it is touched.
+  void require_memory() const {
+    const double level =
+        *std::min_element(settings_.confidence_levels.begin(), settings_.confidence_levels.end());
+    const double bytes = static_cast<double>(tail_size(settings_.path_count, level).count) *
+                         sizeof(float) * static_cast<double>(books_.size()) *
+                         static_cast<double>(rows_.end - rows_.begin);
+    if (bytes > static_cast<double>(machine_memory_bytes()))
+      throw OperatingError(
+          fmt::format("out of memory: the worst losses of {} books on {} dates take {:.1f} GB with "
+                      "{} paths; use "
+                      "fewer paths, or fewer books at a time",
+                      books_.size(), rows_.end - rows_.begin, bytes * 1e-9, settings_.path_count));
   }
 
   Calibration calibrated(RowRange window, const CalibrationSettings& settings) const {
@@ -166,7 +190,7 @@ class Walker {
   }
 
   void run_date(std::size_t row, CalibrationSettings& settings,
-                std::map<std::string, std::size_t>& warnings) {
+                std::map<std::string, WarningDates>& warnings) {
     Calibration own;
     if (!fixed_) {
       own = calibrated(window_before(row), settings);
@@ -177,7 +201,8 @@ class Walker {
     const Calibration& calibration = fixed_ ? *fixed_ : own;
     std::vector<std::string> said = calibration.warnings;
     forecasts_[row - rows_.begin] = book_->forecast(calibration, level_row(row), said);
-    for (const std::string& warning : said) warnings.try_emplace(warning, row);
+    for (const std::string& warning : said)
+      ++warnings.try_emplace(warning, WarningDates{row, 0}).first->second.count;
   }
 
   Walk collected() {
@@ -185,11 +210,35 @@ class Walker {
     walk.confidence_levels = settings_.confidence_levels;
     walk.path_count = settings_.path_count;
     for (std::size_t b = 0; b < books_.size(); ++b) walk.books.push_back(series_of(b));
-    std::map<std::string, std::size_t> first;
-    for (const auto& warnings : chunk_warnings_) first.insert(warnings.begin(), warnings.end());
-    for (const auto& [warning, row] : first)
-      walk.warnings.push_back(fmt::format("{}: {}", format_date(changes_.times[row]), warning));
+    std::map<std::string, WarningDates> all;
+    for (const auto& warnings : chunk_warnings_)
+      for (const auto& [warning, dates] : warnings)
+        all.try_emplace(warning, WarningDates{dates.first_row, 0}).first->second.count +=
+            dates.count;
+    for (const auto& [warning, dates] : all)
+      walk.warnings.push_back(fmt::format("{}, on {} of {} dates: {}",
+                                          format_date(changes_.times[dates.first_row]), dates.count,
+                                          forecasts_.size(), warning));
+    warn_of_numbers(walk);
     return walk;
+  }
+
+  /// Of dates and of paths.
+  void warn_of_numbers(Walk& walk) const {
+    const double dates = static_cast<double>(forecasts_.size());
+    for (const double level : settings_.confidence_levels)
+      if (dates * (1 - level) < 2.5)
+        walk.warnings.push_back(
+            fmt::format("{} dates expect {:.1f} exceedances at {}: too few for the tests to reject "
+                        "what is wrong",
+                        dates, dates * (1 - level), level));
+    // The error of a count of n from N paths, relative to its own deviation, is sqrt(n / N).
+    constexpr double paths_per_date = 25;
+    if (static_cast<double>(settings_.path_count) < paths_per_date * dates)
+      walk.warnings.push_back(fmt::format(
+          "with {} paths the error of the forecasts, which all dates share, is not small "
+          "beside that of {} dates; use at least {}",
+          settings_.path_count, dates, paths_per_date * dates));
   }
 
   BookSeries series_of(std::size_t b) {
@@ -208,6 +257,7 @@ class Walker {
         series.levels[l].push_back(
             {forecast.value_at_risk_usd[l], forecast.expected_shortfall_usd[l], loss});
       series.worst_losses_usd.push_back(std::move(forecast.worst_losses_usd));
+      series.degrees_of_freedom.push_back(forecast.degrees_of_freedom);
     }
     return series;
   }
@@ -223,8 +273,8 @@ class Walker {
   std::optional<RowRange> fixed_window_;
   std::optional<Calibration> fixed_;
   std::optional<WalkBook> book_;
-  std::vector<std::vector<WalkBook::Forecast>> forecasts_;          ///< by date, then by book
-  std::vector<std::map<std::string, std::size_t>> chunk_warnings_;  ///< row of the first
+  std::vector<std::vector<WalkBook::Forecast>> forecasts_;  ///< by date, then by book
+  std::vector<std::map<std::string, WarningDates>> chunk_warnings_;
 };
 
 }  // namespace

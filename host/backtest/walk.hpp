@@ -39,7 +39,8 @@ struct WalkSettings {
   /// Changes that a date is calibrated on, the latest before it; 0: all before it.
   std::size_t window_count = 250;
   std::int64_t from = 0, to = 0;  ///< losses of intervals that end in [from, to]
-  /// One calibration, on the past of this date, for all dates; empty: a calibration for each.
+  /// One calibration, on the past of this date, for all dates; empty: a calibration for each. What
+  /// a method forecasts for the next interval (ewma, garch) then stands for all of them.
   std::optional<std::int64_t> calibration_date;
   Distribution distribution = Distribution::student_t;
   std::optional<double> degrees_of_freedom;  ///< empty: each calibration's own
@@ -59,13 +60,15 @@ struct BookSeries {
   std::vector<std::vector<BacktestDate>> levels;  ///< by confidence level, then by date
   /// Of each date the worst simulated losses, as simulated_tail takes them.
   std::vector<std::vector<float>> worst_losses_usd;
+  std::vector<double> degrees_of_freedom = {};  ///< of the forecasts; infinite: Gaussian
 };
 
 struct Walk {
   std::vector<double> confidence_levels;
   std::uint64_t path_count = 0;
   std::vector<BookSeries> books;
-  std::vector<std::string> warnings;  ///< of models, with the first date of each
+  /// Of models, with the first date of each and how many there are.
+  std::vector<std::string> warnings;
 };
 
 /// Called after each date, by one thread at a time, with the number done; what it throws ends the
@@ -77,8 +80,9 @@ using WalkProgress = std::function<void(std::size_t dates_done)>;
 /// value (1 - e^x), x the change of the factor "<underlying>.spot"; options are sold and bought
 /// back at Black's (1976) price, at volatilities s and s e^y, y the change of "<underlying>.vol".
 /// Throws InputError: a calibration date not before all losses, fewer past changes than the window,
-/// positions that the history cannot value, dates beyond the history; and what calibrate() and
-/// build_plan() refuse, with the date.
+/// positions that the history cannot value, dates beyond the history; and what calibrate() (but for
+/// degrees of freedom, which are bounded) and build_plan() refuse, with the date. Throws
+/// OperatingError where the tails of all dates would not fit into memory.
 Walk walk_history(const FactorChanges& changes, const std::vector<double>& levels,
                   const std::vector<HeldBook>& books, const WalkSettings& settings,
                   const WalkProgress& progress = {});

@@ -246,6 +246,9 @@ std::vector<WalkBook::Forecast> WalkBook::forecast(const Calibration& calibratio
   const Tails tails = make_cpu_backend(config.compute)->simulate(plan, {0, plan.path_count}, {});
   for (std::uint32_t g = 0; g < plan.groups.size(); ++g)
     forecasts[plan.groups[g].account] = forecast_of(plan, tails, g, confidence_levels_);
+  for (Forecast& forecast : forecasts)
+    forecast.degrees_of_freedom = plan.model.is_student_t ? plan.model.degrees_of_freedom
+                                                          : std::numeric_limits<double>::infinity();
   return forecasts;
 }
 

@@ -25,6 +25,7 @@ class WalkBook {
   struct Forecast {
     std::vector<double> value_at_risk_usd, expected_shortfall_usd;  ///< by confidence level
     std::vector<float> worst_losses_usd;
+    double degrees_of_freedom = 0;  ///< infinite: Gaussian
   };
   /// By book; empty where an option has no volatility. `levels` are those of the factors at the
   /// date; they may be null where there are no options. Warnings of the model are added to

@@ -1,5 +1,7 @@
 #include "walk_csv.hpp"
 
+#include <cmath>
+
 #include "csv_text.hpp"
 #include "date.hpp"
 
@@ -8,7 +10,7 @@ namespace shortfall::backtest {
 void write_walk(const Walk& walk, AtomicFile& csv) {
   csv.write(
       "date,book,confidence_level,value_at_risk_usd,expected_shortfall_usd,loss_usd,"
-      "is_exceedance,calibrated_to\n");
+      "is_exceedance,calibrated_to,degrees_of_freedom\n");
   for (const BookSeries& series : walk.books)
     for (std::size_t t = 0; t < series.times.size(); ++t)
       for (std::size_t l = 0; l < series.levels.size(); ++l) {
@@ -21,7 +23,10 @@ void write_walk(const Walk& walk, AtomicFile& csv) {
           append_number(row, number);
         }
         row += date.is_exceedance() ? ",1," : ",0,";
-        csv.write(row + format_date(series.calibrated_to[t]) + '\n');
+        row += format_date(series.calibrated_to[t]) + ',';
+        if (std::isfinite(series.degrees_of_freedom[t]))
+          append_number(row, series.degrees_of_freedom[t]);
+        csv.write(row + '\n');
       }
 }
 

@@ -46,8 +46,8 @@ void check_observations(const EstimationProblem& problem, const ObservedChanges&
       problems.add(
           changes.source, 0,
           fmt::format("factor {} has {} changes in the window, and at least {} are needed; "
-                      "begin the window earlier, leave the factor out, fill it by a rule "
-                      "or lower min_observations",
+                      "take a longer window, leave the factor out, lower min_observations, or "
+                      "fill it by a rule of a calibration",
                       changes.factors[i], count(i), least));
       continue;
     }
@@ -127,7 +127,7 @@ void describe(const Matrix& covariance, double horizon_days, Calibration& result
 
 void fit_degrees_of_freedom(const EstimationProblem& problem, const std::vector<WhitenedRow>& rows,
                             Calibration& result) {
-  const TailFit fit = fit_tail(rows);
+  TailFit fit = fit_tail(rows);
   const std::string& source = problem.changes.source;
   if (fit.observations < whitened_rows_least)
     refuse(source,
@@ -135,14 +135,20 @@ void fit_degrees_of_freedom(const EstimationProblem& problem, const std::vector<
                        "freedom, and at least {} are needed; use a longer window or a "
                        "shorter half-life, or give degrees of freedom in place of an estimate",
                        fit.observations, whitened_rows_least));
-  if (fit.degrees_of_freedom < degrees_of_freedom_least)
-    refuse(
-        source,
-        fmt::format(
-            "the degrees of freedom are estimated as {:.2f}, below {}: the covariance "
-            "hardly exists; use the methods garch or ewma, which take out clusters of "
-            "volatility, look for wrong prices, or give degrees of freedom in place of an estimate",
-            fit.degrees_of_freedom, degrees_of_freedom_least));
+  if (fit.degrees_of_freedom < degrees_of_freedom_least) {
+    if (!problem.settings.bounds_degrees_of_freedom)
+      refuse(source,
+             fmt::format("the degrees of freedom are estimated as {:.2f}, below {}: the covariance "
+                         "hardly exists; use the methods garch or ewma, which take out clusters of "
+                         "volatility, look for wrong prices, or give degrees of freedom in place "
+                         "of an estimate",
+                         fit.degrees_of_freedom, degrees_of_freedom_least));
+    fit.degrees_of_freedom = degrees_of_freedom_least;
+    result.warnings.push_back(
+        fmt::format("degrees of freedom estimated below {0} are taken as {0}: the covariance "
+                    "hardly exists",
+                    degrees_of_freedom_least));
+  }
   if (fit.is_gaussian)
     result.warnings.push_back(
         "degrees of freedom at their bound of 200: the standardised residuals are Gaussian");

@@ -49,7 +49,7 @@ struct LikelihoodRatioTest {
 /// Are there as many exceedances as the level says? x of n dates, p = 1 - confidence_level:
 ///   LR = -2 ln [(1-p)^(n-x) p^x / ((1-x/n)^(n-x) (x/n)^x)],  0 ln 0 = 0,
 /// chi-square with one degree (Kupiec 1995, "Techniques for verifying the accuracy of risk
-/// measurement models"; as printed in Christoffersen 1998, section 3.1). Exactly: x is
+/// measurement models"; Christoffersen 1998, test of unconditional coverage). Exactly: x is
 /// binomial. Asserts n >= 1, x <= n and 0 < confidence_level < 1.
 LikelihoodRatioTest test_proportion(std::size_t exceedance_count, std::size_t date_count,
                                     double confidence_level);
@@ -58,20 +58,22 @@ LikelihoodRatioTest test_proportion(std::size_t exceedance_count, std::size_t da
 ///   LR = -2 ln [(1-q)^(n00+n10) q^(n01+n11) /
 ///               ((1-q01)^n00 q01^n01 (1-q11)^n10 q11^n11)],
 ///   q01 = n01/(n00+n01), q11 = n11/(n10+n11), q = (n01+n11)/(n00+n01+n10+n11),
-/// chi-square with one degree (Christoffersen 1998, "Evaluating interval forecasts", section 3.2).
+/// chi-square with one degree (Christoffersen 1998, "Evaluating interval forecasts", test of
+/// independence).
 /// Exactly: given the number of exceedances all their orders are as likely, whatever the level.
 /// One date, no exceedances or nothing else: 0, with p-values of 1. Asserts n >= 1.
 LikelihoodRatioTest test_independence(const Exceedances& exceedances);
 
-/// Both: the sum of the two ratios, chi-square with two degrees (ibid., section 3.3; the proportion
-/// over all n dates, the first included). Exactly: exceedances are independent with 1 -
+/// Both: the sum of the two ratios, chi-square with two degrees (ibid., conditional coverage; the
+/// proportion over all n dates, the first included). Exactly: exceedances are independent with 1 -
 /// confidence_level.
 LikelihoodRatioTest test_conditional_coverage(const Exceedances& exceedances,
                                               double confidence_level);
 
 /// Zones by the probability of as many exceedances or fewer, of a right model: yellow from 95 %,
-/// red from 99.99 % (Basel Committee 1996, "Supervisory framework for the use of backtesting",
-/// section III; there for 250 dates at 99 %: yellow from 5, red from 10).
+/// red from 99.99 % (Basel Committee 1996, "Supervisory framework for the use of backtesting in
+/// conjunction with the internal models approach", section III; there for 250 dates at 99 %: yellow
+/// from 5, red from 10). No exceedances are green however short the history.
 enum class TrafficLight : std::uint8_t { green, yellow, red };
 TrafficLight traffic_light(std::size_t exceedance_count, std::size_t date_count,
                            double confidence_level);
@@ -105,11 +107,13 @@ TailQuantile simulated_tail(std::vector<std::vector<float>> worst_losses_usd,
 /// A statistic beside what the model would give: histories whose losses come from the model's own
 /// tails, independent between dates. One-sided: a p-value is the share of (observed and simulated)
 /// histories with a statistic as low or lower, so that "p_value <= 0.05" rejects a right model in
-/// 5 % of cases at most (Davison and Hinkley 1997, "Bootstrap methods", equation 4.11).
+/// 5 % of cases at most (Davison and Hinkley 1997, "Bootstrap methods and their application",
+/// chapter 4, Monte Carlo tests).
 struct SimulatedTest {
   double statistic = 0;
   double critical_value = 0;  ///< at 5 %: rejected below it
   double p_value = 1;
+  double p_value_high = 1;  ///< of as high or higher: forecasts that are too high
 };
 struct ShortfallTests {
   std::optional<SimulatedTest> z1;  ///< among histories with an exceedance
@@ -126,11 +130,12 @@ ShortfallTests test_shortfall(std::span<const BacktestDate> dates, double confid
 /// again.
 struct Procyclicality {
   double peak_to_trough = 1;
-  /// Largest margin(t + d) / margin(t) - 1 of d = 1, 5, 30 intervals; below 0 where it always fell.
-  /// Empty: no two dates lie so far apart.
+  /// Largest margin(t + d) / margin(t) - 1 of d = 1, 5, 30 days; below 0 where it always fell.
+  /// Empty: no two dates lie exactly so far apart.
   std::optional<double> increase_1, increase_5, increase_30;
 };
-/// Margins at equal intervals (days). Asserts at least one, all finite and above 0.
-Procyclicality procyclicality_of(std::span<const double> margins_usd);
+/// Margins at ascending times, in seconds. Asserts at least one, all finite and above 0.
+Procyclicality procyclicality_of(std::span<const double> margins_usd,
+                                 std::span<const std::int64_t> times);
 
 }  // namespace shortfall

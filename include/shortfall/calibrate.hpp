@@ -51,6 +51,9 @@ struct CalibrationSettings {
   /// Least changes of a series and of a pair of series. 0: 100, and 250 for garch.
   std::size_t observations_min = 0;
   bool fits_degrees_of_freedom = true;
+  /// Below 2.5 degrees of freedom: take 2.5, with a warning, where one date among many must not
+  /// refuse the others.
+  bool bounds_degrees_of_freedom = false;
   /// Where the optimisers start as well: parameters of an earlier date, one per factor; or empty.
   /// They then climb once, from the best start, not three times.
   std::vector<GarchParameters> garch_start;
@@ -108,7 +111,7 @@ struct Calibration {
 /// rows before), as docs/methodology.md, "Calibration", has it. Throws InputError, which names the
 /// factor, where a series is constant or too short, pairs overlap too little, there are no more
 /// changes than factors (but for ledoit_wolf), an optimiser does not converge, or the degrees of
-/// freedom are below 2.5.
+/// freedom are below 2.5 (and not bounded).
 Calibration calibrate(const FactorChanges& changes, RowRange window,
                       const CalibrationSettings& settings);
 

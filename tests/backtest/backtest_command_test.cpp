@@ -26,7 +26,8 @@ half_life_days = 20
 method_weight = 0.75
 min_observations = 120
 window = 0
-distribution = "gaussian"
+max_gap_days = 9
+distribution = "student_t"
 degrees_of_freedom = 6
 paths = 2000
 seed = 7
@@ -49,7 +50,8 @@ columns = ["BTC"]
   EXPECT_EQ(config.walk.calibration.method_weight, 0.75);
   EXPECT_EQ(config.walk.calibration.observations_min, 120u);
   EXPECT_EQ(config.walk.window_count, 0u);
-  EXPECT_EQ(config.walk.distribution, Distribution::gaussian);
+  EXPECT_EQ(config.gap_days_max, 9);
+  EXPECT_EQ(config.walk.distribution, Distribution::student_t);
   EXPECT_EQ(config.walk.degrees_of_freedom, 6);
   EXPECT_EQ(config.walk.path_count, 2000u);
   EXPECT_EQ(config.walk.seed, 7u);
@@ -63,6 +65,18 @@ columns = ["BTC"]
   EXPECT_EQ(config.books[0].name, "one & two");
   EXPECT_EQ(config.books[0].positions[1].underlying, "ETH");
   EXPECT_EQ(config.books[0].positions[1].value_usd, -5.5);
+}
+
+TEST(BacktestConfig, AMissingDayIsWithinTheDefaults) {
+  const TemporaryFolder folder;
+  const auto load = [&](const std::string& keys) {
+    return load_backtest_config(folder.write("b.toml", settings_text + keys + prices_text)).walk;
+  };
+  EXPECT_EQ(load("").window_count, 250u);
+  EXPECT_EQ(load("").calibration.observations_min, 200u);
+  EXPECT_EQ(load("window = 100\n").calibration.observations_min, 80u);
+  EXPECT_EQ(load("window = 0\n").calibration.observations_min, 250u);
+  EXPECT_EQ(load("window = 1\n").calibration.observations_min, 2u);
 }
 
 constexpr const char* vol_text =
@@ -210,12 +224,27 @@ MethodResult result_with(const std::string& book) {
   return result;
 }
 
+TEST(BacktestReport, SaysWhatIsTooHigh) {
+  MethodResult result{"sample", walk_with("b", {}), {}, 1.5};
+  for (BookSeries& series : result.walk.books) {  // 400 dates without an exceedance
+    for (std::size_t t = 100; t < 400; ++t) {
+      series.times.push_back(86'400 * static_cast<std::int64_t>(t));
+      series.levels[0].push_back(series.levels[0][0]);
+      series.worst_losses_usd.push_back(series.worst_losses_usd[0]);
+    }
+  }
+  result.evaluations = evaluate(result.walk, 999, 1);
+  const std::string text = format_backtest({result});
+  // The proportion rejects, too; Z2 alone does not.
+  EXPECT_NE(text.find("1.000+ fails"), std::string::npos) << text;
+  EXPECT_NE(format_html({}, {result}).find("<td class=\"yellow\">1.000"), std::string::npos);
+}
+
 TEST(BacktestReport, SaysWhatPasses) {
   const std::string text = format_backtest({result_with("b")});
   EXPECT_NE(text.find("sample: 1970-01-01 to 1970-04-10, 100 dates, 100 paths"), std::string::npos)
       << text;
-  EXPECT_NE(text.find("sample at 0.975: 1 of 1 books pass all five tests at 5 %"),
-            std::string::npos)
+  EXPECT_NE(text.find("sample at 0.975: no test rejects 1 of 1 books at 5 %"), std::string::npos)
       << text;
 }
 

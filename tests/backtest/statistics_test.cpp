@@ -148,7 +148,7 @@ TEST(Backtest, TrafficLightHasTheZonesOfBasel) {
                                        : TrafficLight::red;
     EXPECT_EQ(traffic_light(x, 250, 0.99), zone) << x;
   }
-  EXPECT_EQ(traffic_light(0, 1, 0.99), TrafficLight::yellow);  // 99 % have none: 0.99 >= 0.95
+  EXPECT_EQ(traffic_light(0, 1, 0.99), TrafficLight::green);  // though 99 % have none
   EXPECT_EQ(traffic_light(1, 1, 0.99), TrafficLight::red);
   EXPECT_STREQ(to_string(TrafficLight::yellow), "yellow");
 }
@@ -181,6 +181,7 @@ TEST(Backtest, SimulatedTestsOfASingleOutcome) {
   // Five standard errors.
   EXPECT_NEAR(tests.z1->p_value, all_worst, 5 * std::sqrt(all_worst / 9374));
   EXPECT_NEAR(tests.z1->statistic, 1 - 8 / 6., 1e-15);
+  EXPECT_EQ(tests.z1->p_value_high, 1);
   const ShortfallTests again = test_shortfall(dates, 0.5, tail, 9999, 7);
   EXPECT_EQ(again.z1->p_value, tests.z1->p_value);
   EXPECT_EQ(again.z2.p_value, tests.z2.p_value);
@@ -193,6 +194,12 @@ TEST(Backtest, NothingHappenedIsNoReasonToReject) {
       test_shortfall(dates, 0.99, student_t_tail(5, std::vector<double>(3, 1.0)), 99, 1);
   EXPECT_FALSE(tests.z1);
   EXPECT_EQ(tests.z2.p_value, 1);
+  EXPECT_GT(tests.z2.p_value_high, 0.9);  // 0.99^3
+  // Of a year without any it says that the forecasts are too high: 0.975^250 = 0.0018.
+  const std::vector<BacktestDate> year(250, {2, 3, 0});
+  EXPECT_LT(test_shortfall(year, 0.975, student_t_tail(5, std::vector<double>(250, 1.0)), 999, 1)
+                .z2.p_value_high,
+            0.01);
 }
 
 TEST(Backtest, TailsHaveTheirQuantiles) {
@@ -204,17 +211,24 @@ TEST(Backtest, TailsHaveTheirQuantiles) {
 }
 
 TEST(Backtest, ProcyclicalityOfAMargin) {
-  const double margins[] = {100, 50, 75, 150, 60, 120, 90};
-  const Procyclicality measures = procyclicality_of(margins);
+  const auto on_days = [](const std::vector<double>& margins, const std::vector<int>& days) {
+    std::vector<std::int64_t> times;
+    for (const int day : days) times.push_back(86'400LL * day);
+    return procyclicality_of(margins, times);
+  };
+  const std::vector<double> margins = {100, 50, 75, 150, 60, 120, 90};
+  const Procyclicality measures = on_days(margins, {0, 1, 2, 3, 4, 5, 6});
   EXPECT_EQ(measures.peak_to_trough, 3);
   EXPECT_EQ(measures.increase_1, 1);    // 75 to 150, and 60 to 120
   EXPECT_EQ(measures.increase_5, 0.8);  // 50 to 90, before 100 to 120
   EXPECT_FALSE(measures.increase_30);
-  const double one[] = {5};
-  EXPECT_EQ(procyclicality_of(one).peak_to_trough, 1);
-  EXPECT_FALSE(procyclicality_of(one).increase_1);
-  const double falling[] = {4, 2};
-  EXPECT_EQ(procyclicality_of(falling).increase_1, -0.5);
+  // Dates beside each other are no days beside each other.
+  EXPECT_EQ(on_days({100, 50, 75, 60}, {0, 10, 11, 12}).increase_1, 0.5);
+  EXPECT_FALSE(on_days({100, 50}, {0, 7}).increase_5);
+  EXPECT_EQ(on_days({100, 50, 250}, {0, 2, 30}).increase_30, 1.5);
+  EXPECT_EQ(on_days({5}, {3}).peak_to_trough, 1);
+  EXPECT_FALSE(on_days({5}, {3}).increase_1);
+  EXPECT_EQ(on_days({4, 2}, {0, 1}).increase_1, -0.5);
 }
 
 }  // namespace

@@ -144,6 +144,30 @@ TEST(Walk, SameBitsForAnyNumberOfThreads) {
     ASSERT_EQ(forecasts_at(alone, date), forecasts_at(together, date)) << date;
 }
 
+TEST(Walk, ATailTooHeavyToCalibrateIsBoundedAndSaid) {
+  FactorChanges changes = simulated_changes(200, 3, 12);
+  for (std::size_t row = 0; row < 200; row += 9)  // storms
+    for (std::size_t i = 0; i < 2; ++i) changes.values[2 * row + i] *= 12;
+  const Walk walk = walk_history(changes, {}, books(), settings_of(150, 160));
+  // Alone, such a calibration is refused.
+  EXPECT_THROW(calibrate(changes, {30, 150}, CalibrationSettings{}), InputError);
+  EXPECT_EQ(walk.books[0].degrees_of_freedom[0], 2.5);
+  const auto said = [&](const char* part) {
+    return std::any_of(walk.warnings.begin(), walk.warnings.end(), [&](const std::string& warning) {
+      return warning.find(part) != std::string::npos;
+    });
+  };
+  EXPECT_TRUE(said("on 11 of 11 dates: degrees of freedom estimated below 2.5 are taken as 2.5"));
+  EXPECT_TRUE(said("11 dates expect 0.1 exceedances at 0.99: too few"));
+  EXPECT_FALSE(said("paths the error"));
+  WalkSettings settings = settings_of(150, 199);
+  settings.path_count = 1'000;
+  EXPECT_NE(walk_history(changes, {}, books(), settings)
+                .warnings.back()
+                .find("1000 paths the error of the forecasts"),
+            std::string::npos);
+}
+
 TEST(Walk, OneCalibrationForAllDates) {
   const FactorChanges changes = simulated_changes(200, 5, 4);
   WalkSettings settings = settings_of(150, 160);
@@ -267,12 +291,12 @@ TEST(Walk, WritesARowPerBookDateAndLevel) {
   std::getline(file, line);
   EXPECT_EQ(line,
             "date,book,confidence_level,value_at_risk_usd,expected_shortfall_usd,loss_usd,"
-            "is_exceedance,calibrated_to");
+            "is_exceedance,calibrated_to,degrees_of_freedom");
   std::getline(file, line);
   const BacktestDate& first = walk.books[0].levels[0][0];
-  EXPECT_EQ(line,
-            fmt::format("1970-06-01,long A,0.975,{},{},{},{:d},1970-05-31", first.value_at_risk_usd,
-                        first.expected_shortfall_usd, first.loss_usd, first.is_exceedance()));
+  EXPECT_EQ(line, fmt::format("1970-06-01,long A,0.975,{},{},{},{:d},1970-05-31,{}",
+                              first.value_at_risk_usd, first.expected_shortfall_usd, first.loss_usd,
+                              first.is_exceedance(), walk.books[0].degrees_of_freedom[0]));
   int rest = 0;
   while (std::getline(file, line)) ++rest;
   EXPECT_EQ(rest, 3 * 2 * 2 - 1);
