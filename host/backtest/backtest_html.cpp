@@ -19,7 +19,7 @@ font:13px/1.45 system-ui,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;font-variant
 h1{font-size:1.4rem}h2{margin:2.5rem 0 .5rem;font-size:1.2rem}h3{margin:1.2rem 0 .2rem;font-size:1rem}
 p{max-width:60rem}.wide{overflow-x:auto}
 table{border-collapse:collapse;margin:.6rem 0}
-td,th{padding:.15em .7em;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
+td,th{padding:.15em .55em;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 th{font-weight:600}td:first-child,th:first-child{text-align:left;padding-left:.2em}
 .facts th{white-space:normal;vertical-align:top;min-width:6rem}
 .facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}
@@ -40,7 +40,8 @@ at risk. p-values (in brackets) of the likelihood ratios (LR) are exact: the pro
 model, of a ratio as large, over all series of this length. Those of Z1 and Z2 are simulated under the
 model's own tails; below its critical value a statistic rejects. Red: rejected at 5 %. Each test
 rejects up to 1 in 20 of right models, so that of right ones too some fail one of the five. Yellow:
-so high that a right model is so in 5 %; forecasts are then higher than losses ask for.</p>
+so high that a right model is so in 5 %; forecasts are then higher than losses ask for. worst/ES: the
+largest loss relative to its expected shortfall.</p>
 )";
 
 constexpr const char* key = R"(<p class="key">
@@ -121,7 +122,7 @@ std::string tests_table(const std::vector<Evaluation>& evaluations) {
   return table(
       "<th>book</th><th>level</th><th>dates</th><th>x</th><th>expected</th><th>zone</th>"
       "<th>LR proportion</th><th>LR independence</th><th>LR joint</th><th>Z1 ≥ critical</th>"
-      "<th>Z2 ≥ critical</th><th>largest loss/ES</th>",
+      "<th>Z2 ≥ critical</th><th>worst/ES</th>",
       rows);
 }
 
