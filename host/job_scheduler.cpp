@@ -53,6 +53,7 @@ std::shared_ptr<Job> JobScheduler::submit(JobClass job_class, Clock::time_point 
   job->scheduler = this;
   job->job_class = job_class;
   job->deadline = deadline;
+  job->submitted = Clock::now();
   job->work = std::move(work);
   const std::lock_guard lock(mutex_);
   job->number = ++submitted_;
@@ -64,11 +65,17 @@ std::shared_ptr<Job> JobScheduler::submit(JobClass job_class, Clock::time_point 
   return job;
 }
 
-std::array<std::size_t, job_class_count> JobScheduler::queued() const {
+std::array<WaitingJobs, job_class_count> JobScheduler::waiting() const {
+  const auto now = Clock::now();
   const std::lock_guard lock(mutex_);
-  std::array<std::size_t, job_class_count> counts{};
-  for (const std::shared_ptr<Job>& job : queue_) ++counts[static_cast<std::size_t>(job->job_class)];
-  return counts;
+  std::array<WaitingJobs, job_class_count> waiting{};
+  for (const std::shared_ptr<Job>& job : queue_) {
+    WaitingJobs& of_class = waiting[static_cast<std::size_t>(job->job_class)];
+    ++of_class.count;
+    of_class.oldest_seconds = std::max(
+        of_class.oldest_seconds, std::chrono::duration<double>(now - job->submitted).count());
+  }
+  return waiting;
 }
 
 /// The most urgent job of the classes before one, out of the queue; null where there is none.

@@ -52,7 +52,7 @@ class Job {
 
   JobScheduler* scheduler = nullptr;
   JobClass job_class = JobClass::full;
-  Clock::time_point deadline;
+  Clock::time_point deadline, submitted;
   std::uint64_t number = 0;
   Work work;
   State state_ = State::queued;
@@ -60,6 +60,12 @@ class Job {
   std::exception_ptr failure;
   Clock::time_point started;
   Clock::duration lent{};  ///< time that more urgent jobs took inside it
+};
+
+/// Jobs of a class that wait.
+struct WaitingJobs {
+  std::size_t count = 0;
+  double oldest_seconds = 0;  ///< since the first of them was submitted
 };
 
 /// One thread that runs the most urgent job: by class, then earliest deadline, then first come. A
@@ -83,8 +89,8 @@ class JobScheduler {
   /// Cancels what is left and waits for it. Not from work.
   void close();
 
-  /// Jobs that wait, by class.
-  std::array<std::size_t, job_class_count> queued() const;
+  /// By class.
+  std::array<WaitingJobs, job_class_count> waiting() const;
 
  private:
   friend class Job;

@@ -249,7 +249,9 @@ Json json_of(const EngineView& engine, std::size_t stream_count, std::size_t str
     backends.push_back(json_of(engine.backend, engine.paths_per_second));
   constexpr std::array<const char*, job_class_count> classes = {"whatif", "near_call", "periodic"};
   for (std::size_t c = 0; c < job_class_count; ++c)
-    queue.push_back({{"class", classes[c]}, {"jobs", engine.queued[c]}});
+    queue.push_back({{"class", classes[c]},
+                     {"jobs", engine.waiting[c].count},
+                     {"oldest_seconds", number(engine.waiting[c].oldest_seconds)}});
   for (const RunView& run : engine.running) running.push_back(json_of(run));
   const RunEntry since = engine.last_full_run ? engine.last_full_run->entry : RunEntry{};
   return {{"program_version", version()},

@@ -92,11 +92,14 @@ std::string HttpMetrics::text(const EngineView& engine, const VenueCounts& count
   f.counter("shortfall_paths_total", "Paths of runs that are done.", count_of(counts.paths));
   f.gauge("shortfall_paths_per_second", "Paths per second of the last run.",
           engine.paths_per_second);
+  constexpr const char* classes[job_class_count] = {"whatif", "near_call", "periodic"};
   f.begin("shortfall_queue_jobs", "Jobs that wait, by class.", MetricType::Gauge);
-  for (std::size_t c = 0; c < job_class_count; ++c) {
-    constexpr const char* classes[] = {"whatif", "near_call", "periodic"};
-    f.add(count_of(engine.queued[c]), "class", classes[c]);
-  }
+  for (std::size_t c = 0; c < job_class_count; ++c)
+    f.add(count_of(engine.waiting[c].count), "class", classes[c]);
+  f.begin("shortfall_queue_oldest_seconds", "Age of the oldest job that waits, by class; 0: none.",
+          MetricType::Gauge);
+  for (std::size_t c = 0; c < job_class_count; ++c)
+    f.add(engine.waiting[c].oldest_seconds, "class", classes[c]);
   f.gauge("shortfall_stale_seconds", "Age of the stalest margin's first missed change.",
           engine.stalest_seconds);
   f.gauge("shortfall_stale_accounts", "Accounts whose margin misses a change.",

@@ -208,8 +208,8 @@ void Routes::get_runs(const Call& call, httplib::Response& response) {
 void Routes::post_runs(const Call& call, httplib::Response& response) {
   require_no_query(call.query);
   const std::vector<std::string> accounts = parse_run(call.body);
-  const std::size_t queued = venue_.engine().queued[static_cast<std::size_t>(JobClass::full)];
-  if (queued >= limits_.queued_runs)
+  const auto waiting = venue_.engine().waiting[static_cast<std::size_t>(JobClass::full)];
+  if (waiting.count >= limits_.queued_runs)
     throw refuse_for_now(429, "too_many_runs", "too many runs wait already", 5);
   const RunView run = venue_.request_run(accounts);
   response.set_header("Location", "/v1/runs/" + run.id);

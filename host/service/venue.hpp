@@ -111,7 +111,7 @@ struct EngineView {
   std::uint64_t path_count = 0;
   std::int64_t as_of = 0;
   std::uint64_t inputs_generation = 0, market_sequence = 0, position_sequence = 0, run_sequence = 0;
-  std::array<std::size_t, job_class_count> queued{};
+  std::array<WaitingJobs, job_class_count> waiting{};
   double paths_per_second = 0;  ///< of the last runs
   std::vector<RunView> running;
   std::optional<RunView> last_full_run;

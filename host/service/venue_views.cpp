@@ -230,7 +230,7 @@ EngineView Venue::engine() const {
   view.market_sequence = market_sequence_;
   view.position_sequence = position_sequence_;
   view.run_sequence = run_sequence_;
-  view.queued = scheduler_.queued();
+  view.waiting = scheduler_.waiting();
   view.paths_per_second = paths_per_second_;
   view.backend = backend_;
   view.backend_failures.assign(backend_failures_.begin(), backend_failures_.end());

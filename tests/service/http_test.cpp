@@ -403,6 +403,7 @@ TEST_F(Http, CountsForPrometheus) {
                                "method=\"any\",route=\"other\",status=\"404\"} 1\n",
                                "shortfall_http_request_seconds_bucket{",
                                "shortfall_queue_jobs{class=\"whatif\"} 0\n",
+                               "shortfall_queue_oldest_seconds{class=\"whatif\"} 0\n",
                                "shortfall_paths_per_second ",
                                "shortfall_stale_seconds ",
                                "shortfall_event_streams 0\n",

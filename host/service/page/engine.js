@@ -77,6 +77,8 @@ function stateOf(engine) {
         table("By class, the most urgent first", [
           { title: "Class", header: true, cell: (row) => CLASSES[row.class] ?? row.class },
           { title: "Jobs", numeric: true, cell: (row) => count(row.jobs) },
+          { title: "Oldest", numeric: true, cell: (row) =>
+            row.jobs === 0 ? "" : duration(row.oldest_seconds) },
         ], engine.queue)),
       h("section", { "aria-labelledby": "backends-title" },
         h("h2", { id: "backends-title" }, "Backends"),
