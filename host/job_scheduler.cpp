@@ -72,8 +72,8 @@ std::array<WaitingJobs, job_class_count> JobScheduler::waiting() const {
   for (const std::shared_ptr<Job>& job : queue_) {
     WaitingJobs& of_class = waiting[static_cast<std::size_t>(job->job_class)];
     ++of_class.count;
-    of_class.oldest_seconds = std::max(
-        of_class.oldest_seconds, std::chrono::duration<double>(now - job->submitted).count());
+    of_class.oldest_seconds = std::max(of_class.oldest_seconds,
+                                       std::chrono::duration<double>(now - job->submitted).count());
   }
   return waiting;
 }
