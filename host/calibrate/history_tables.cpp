@@ -90,7 +90,11 @@ std::optional<FactorKind> kind_of(TomlSection& section, const HistorySource& sou
 /// What the numbers of a history mean is never guessed.
 void read_meaning(TomlSection& section, HistorySource& source) {
   const std::optional<FactorKind> kind = kind_of(section, source);
-  if (!kind) return;
+  if (!kind) {  // what its keys should be is not known either
+    for (const char* key : {"unit", "strike", "slope", "quantity", "premium_per_rate"})
+      section.find(key);
+    return;
+  }
   if (*kind == FactorKind::perp) {
     if (!section.find("quantity"))
       section.report_missing("quantity", "write premium, price or funding");
