@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "cpu_backend.hpp"
+#include "cpu/cpu_backend.hpp"
 #include "naive.hpp"
 #include "sections.hpp"
 #include "slice.hpp"

@@ -85,7 +85,7 @@ class Job:
     @property
     def state_rows(self):
         """Per expiry the shock, the volatility and a growth; per underlying spot, perpetual and
-        skew; one that is zero (host/plan_cells.cpp)."""
+        skew; one that is zero (host/plan/plan_cells.cpp)."""
         return min(self.underlyings * (3 * self.expiries + 3) + 1, 3 * self.instruments)
 
     @property

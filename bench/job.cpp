@@ -8,7 +8,7 @@
 #include <system_error>
 #include <utility>
 
-#include "generate.hpp"
+#include "generate/generate.hpp"
 
 namespace shortfall::bench {
 namespace {

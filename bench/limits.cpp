@@ -6,8 +6,8 @@
 #include <memory>
 #include <new>
 
-#include "cpu_backend.hpp"
-#include "machine.hpp"
+#include "cpu/cpu_backend.hpp"
+#include "cpu/machine.hpp"
 #include "sections.hpp"
 
 namespace shortfall::bench {

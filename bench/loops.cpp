@@ -1,8 +1,8 @@
 // Compiled once per instruction set with SHORTFALL_ISA naming it.
 #include "loops.hpp"
 
+#include "cpu/simd.hpp"
 #include "shortfall/core/philox.hpp"
-#include "simd.hpp"
 
 #define SHORTFALL_PASTE_(a, b) a##b
 #define SHORTFALL_PASTE(a, b) SHORTFALL_PASTE_(a, b)

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <random>
 
-#include "cpu_backend.hpp"
+#include "cpu/cpu_backend.hpp"
 #include "sections.hpp"
 #if SHORTFALL_BENCH_CURAND
 #include <curand.h>

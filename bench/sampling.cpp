@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "one_account.hpp"
+#include "analysis/one_account.hpp"
 #include "sampling_books.hpp"
 #include "shortfall/backend.hpp"
 #include "shortfall/importance.hpp"

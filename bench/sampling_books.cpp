@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "generate_venue.hpp"
+#include "generate/generate_venue.hpp"
 
 namespace shortfall::bench {
 namespace {

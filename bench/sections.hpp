@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "conditions.hpp"
-#include "cpu_loops.hpp"
+#include "cpu/cpu_loops.hpp"
 #include "job.hpp"
 #include "loops.hpp"
 #include "suite.hpp"

@@ -3,8 +3,8 @@
 #include <limits>
 #include <memory>
 
-#include "cpu_backend.hpp"
-#include "group_bundles.hpp"
+#include "cpu/cpu_backend.hpp"
+#include "cpu/group_bundles.hpp"
 #include "sections.hpp"
 
 namespace shortfall::bench {

@@ -1,6 +1,6 @@
 // Where expected shortfalls come from: components add up to them, are what Euler's theorem says,
 // and have the same bytes whatever computes them.
-#include "host/attribution.hpp"
+#include "host/analysis/attribution.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "host/margin_run.hpp"
+#include "host/run/margin_run.hpp"
 #include "shortfall/core/tail.hpp"
 #include "tests/books.hpp"
 #include "tests/demo_run.hpp"

@@ -1,5 +1,5 @@
 // Factor models with another dependence between underlyings: what they keep and what they change.
-#include "block_model.hpp"
+#include "host/model/block_model.hpp"
 
 #include <gtest/gtest.h>
 

@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "block_model.hpp"
 #include "books.hpp"
+#include "host/model/block_model.hpp"
 
 namespace shortfall {
 

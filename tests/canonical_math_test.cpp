@@ -1,5 +1,5 @@
 // The canonical elementary functions against libm and Boost.Math, and their frozen bits.
-#include "host/canonical_math.hpp"
+#include "host/model/canonical_math.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 #include <limits>
 #include <random>
 
-#include "host/mixing_table.hpp"
+#include "host/model/mixing_table.hpp"
 #include "shortfall/core/mixing.hpp"
 
 namespace shortfall {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "books.hpp"
-#include "host/components.hpp"
-#include "host/greeks.hpp"
+#include "host/margin/components.hpp"
+#include "host/margin/greeks.hpp"
 
 namespace shortfall {
 namespace {

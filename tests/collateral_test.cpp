@@ -1,5 +1,5 @@
 // Collateral and equity: hand-computed equities, what is refused, coins that are simulated.
-#include "host/collateral.hpp"
+#include "host/margin/collateral.hpp"
 
 #include <gtest/gtest.h>
 

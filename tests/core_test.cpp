@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "host/cpu_backend.hpp"
+#include "host/cpu/cpu_backend.hpp"
 #include "shortfall/backend.hpp"
 #include "shortfall/core/black76.hpp"
 #include "shortfall/core/elementary.hpp"

@@ -1,7 +1,7 @@
 // The CPU backend on hostile losses: its own flow of pilots, thresholds, threads and redone groups,
 // with losses that a test chooses for each path, against a plain sort. And losses that no margin
 // can be made of, from a whole run.
-#include "host/cpu_backend.hpp"
+#include "host/cpu/cpu_backend.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 #include <limits>
 #include <random>
 
-#include "host/tail_filter.hpp"
+#include "host/cpu/tail_filter.hpp"
 #include "shortfall/shortfall.hpp"
 #include "shortfall/trace.hpp"
 #include "tests/temporary_book.hpp"

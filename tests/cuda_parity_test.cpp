@@ -11,8 +11,8 @@
 #include "cuda/lists.hpp"
 #include "cuda_books.hpp"
 #include "fmt/format.h"
-#include "host/history.hpp"
-#include "host/tilt.hpp"
+#include "host/analysis/tilt.hpp"
+#include "host/input/history.hpp"
 #include "shortfall/scheduler.hpp"
 
 namespace shortfall {

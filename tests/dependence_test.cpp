@@ -11,7 +11,7 @@
 
 #include "block_models.hpp"
 #include "books.hpp"
-#include "components.hpp"
+#include "host/margin/components.hpp"
 #include "shortfall/core/tail.hpp"
 
 namespace shortfall {

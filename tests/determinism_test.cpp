@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "fmt/format.h"
-#include "host/cpu_backend.hpp"
-#include "host/generate.hpp"
-#include "host/group_bundles.hpp"
-#include "host/sha256.hpp"
+#include "host/cpu/cpu_backend.hpp"
+#include "host/cpu/group_bundles.hpp"
+#include "host/generate/generate.hpp"
+#include "host/output/sha256.hpp"
 #include "shortfall/shortfall.hpp"
 #include "shortfall/trace.hpp"
 #include "tests/temporary_book.hpp"

@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "host/close_names.hpp"
-#include "host/terminal.hpp"
+#include "host/input/close_names.hpp"
+#include "host/program/terminal.hpp"
 #include "shortfall/attribution.hpp"
 #include "tests/books.hpp"
 #include "tests/demo_run.hpp"

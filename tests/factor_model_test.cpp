@@ -11,7 +11,7 @@
 #include <numeric>
 #include <random>
 
-#include "host/symmetric_factor.hpp"
+#include "host/model/symmetric_factor.hpp"
 #include "shortfall/core/mixing.hpp"
 #include "shortfall/core/normal.hpp"
 

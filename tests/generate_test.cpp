@@ -1,5 +1,5 @@
 // The synthetic venues: the bundled book, exact counts, reproducible bytes, a sound covariance.
-#include "host/generate.hpp"
+#include "host/generate/generate.hpp"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

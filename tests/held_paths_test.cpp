@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "demo_run.hpp"
-#include "host/whatif_paths.hpp"
+#include "host/analysis/whatif_paths.hpp"
 #include "shortfall/core/tail.hpp"
 
 namespace shortfall {

@@ -1,6 +1,6 @@
 // Historical scenarios: what is read, filtered and weighed, and what becomes of it, against sums
 // that are written out.
-#include "host/history.hpp"
+#include "host/input/history.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -13,8 +13,8 @@
 #include <sstream>
 
 #include "demo_run.hpp"
-#include "host/joint_error.hpp"
-#include "host/margin_run.hpp"
+#include "host/margin/joint_error.hpp"
+#include "host/run/margin_run.hpp"
 
 namespace shortfall {
 namespace {

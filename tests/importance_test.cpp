@@ -12,9 +12,9 @@
 
 #include "books.hpp"
 #include "demo_run.hpp"
-#include "host/one_account.hpp"
-#include "host/tilt.hpp"
-#include "host/weighted_tail.hpp"
+#include "host/analysis/one_account.hpp"
+#include "host/analysis/tilt.hpp"
+#include "host/analysis/weighted_tail.hpp"
 #include "straddles.hpp"
 
 namespace shortfall {

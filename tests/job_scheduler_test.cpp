@@ -1,5 +1,5 @@
 // Which job runs when: classes, deadlines, jobs inside jobs, fairness, cancellation.
-#include "host/job_scheduler.hpp"
+#include "host/run/job_scheduler.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // The standard error of an account with several margin groups: against every loss, and against the
 // spread over seeds.
-#include "joint_error.hpp"
+#include "host/margin/joint_error.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -10,8 +10,8 @@
 #include <random>
 
 #include "books.hpp"
-#include "host/confidence_interval.hpp"
-#include "margin_run.hpp"
+#include "host/run/confidence_interval.hpp"
+#include "host/run/margin_run.hpp"
 #include "shortfall/core/tail.hpp"
 
 namespace shortfall {

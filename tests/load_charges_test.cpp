@@ -5,7 +5,7 @@
 #include <string>
 
 #include "books.hpp"
-#include "host/load_charges.hpp"
+#include "host/input/load_charges.hpp"
 #include "temporary_book.hpp"
 
 namespace shortfall {

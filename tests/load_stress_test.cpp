@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "host/load_stress.hpp"
+#include "host/input/load_stress.hpp"
 #include "temporary_book.hpp"
 
 namespace shortfall {

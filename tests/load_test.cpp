@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "host/load.hpp"
+#include "host/input/load.hpp"
 #include "shortfall/book.hpp"
 #include "temporary_book.hpp"
 

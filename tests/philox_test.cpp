@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "host/generate.hpp"
+#include "host/generate/generate.hpp"
 #include "shortfall/core/mixing.hpp"
 #include "shortfall/core/normal.hpp"
 #include "shortfall/shortfall.hpp"

@@ -1,5 +1,5 @@
 // paths = "auto": rounds that double until accounts are precise.
-#include "host/precision.hpp"
+#include "host/run/precision.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "demo_run.hpp"
-#include "host/confidence_interval.hpp"
+#include "host/run/confidence_interval.hpp"
 
 namespace shortfall {
 namespace {

@@ -14,8 +14,8 @@
 #include <string>
 
 #include "fmt/format.h"
-#include "host/sha256.hpp"
-#include "host/terminal.hpp"
+#include "host/output/sha256.hpp"
+#include "host/program/terminal.hpp"
 #include "shortfall/shortfall.hpp"
 #include "tests/temporary_book.hpp"
 

@@ -1,5 +1,5 @@
 // Rounds that simulate new paths only: what they join is a run of all paths.
-#include "rounds.hpp"
+#include "host/run/rounds.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 
 #include "books.hpp"
 #include "demo_run.hpp"
-#include "margin_run.hpp"
+#include "host/run/margin_run.hpp"
 
 namespace shortfall {
 namespace {

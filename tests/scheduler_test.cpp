@@ -9,7 +9,7 @@
 #include <functional>
 #include <thread>
 
-#include "host/device_choice.hpp"
+#include "host/run/device_choice.hpp"
 #include "tests/books.hpp"
 #include "tests/fake_device.hpp"
 

@@ -8,7 +8,7 @@
 #include <map>
 #include <optional>
 
-#include "host/cpu_backend.hpp"
+#include "host/cpu/cpu_backend.hpp"
 #include "shortfall/core/tail.hpp"
 
 namespace shortfall {

@@ -1,5 +1,5 @@
 // Sobol points and their scrambling, against Boost's engine and against theory.
-#include "host/sobol.hpp"
+#include "host/model/sobol.hpp"
 
 #include <gtest/gtest.h>
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "books.hpp"
-#include "host/components.hpp"
+#include "host/margin/components.hpp"
 #include "shortfall/trace.hpp"
 
 namespace shortfall {

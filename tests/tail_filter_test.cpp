@@ -1,6 +1,6 @@
 // The tail filter by itself: what it keeps, what it may drop, and what it says about that. Whole
 // runs over hostile losses are in cpu_backend_test.cpp.
-#include "host/tail_filter.hpp"
+#include "host/cpu/tail_filter.hpp"
 
 #include <gtest/gtest.h>
 

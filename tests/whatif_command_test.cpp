@@ -6,9 +6,9 @@
 #include <sstream>
 
 #include "demo_run.hpp"
-#include "machine.hpp"
+#include "host/cpu/machine.hpp"
+#include "host/program/whatif_command.hpp"
 #include "shortfall/whatif.hpp"
-#include "whatif_command.hpp"
 
 namespace shortfall {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "date.hpp"
 #include "fmt/format.h"
+#include "input/date.hpp"
 
 namespace shortfall::backtest {
 namespace {

@@ -5,15 +5,15 @@
 #include <list>
 #include <memory>
 
-#include "atomic_file.hpp"
 #include "backtest_config.hpp"
 #include "backtest_report.hpp"
-#include "commands.hpp"
-#include "date.hpp"
 #include "fmt/format.h"
-#include "sha256.hpp"
+#include "input/date.hpp"
+#include "output/atomic_file.hpp"
+#include "output/sha256.hpp"
+#include "program/commands.hpp"
+#include "program/terminal.hpp"
 #include "shortfall/report.hpp"
-#include "terminal.hpp"
 #include "walk_csv.hpp"
 
 namespace shortfall {

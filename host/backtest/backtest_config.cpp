@@ -7,8 +7,8 @@
 #include "calibrate/history_tables.hpp"
 #include "calibrate/method_names.hpp"
 #include "fmt/format.h"
-#include "toml_document.hpp"
-#include "toml_section.hpp"
+#include "input/toml_document.hpp"
+#include "input/toml_section.hpp"
 
 namespace shortfall::backtest {
 namespace {

@@ -1,9 +1,9 @@
 #include <algorithm>
 
 #include "backtest_report.hpp"
-#include "date.hpp"
 #include "fmt/format.h"
-#include "terminal.hpp"
+#include "input/date.hpp"
+#include "program/terminal.hpp"
 
 namespace shortfall::backtest {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "date.hpp"
 #include "fmt/format.h"
+#include "input/date.hpp"
 #include "shortfall/error.hpp"
 
 namespace shortfall::backtest {

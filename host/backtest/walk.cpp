@@ -8,10 +8,10 @@
 #include <mutex>
 #include <thread>
 
-#include "cpu_backend.hpp"
-#include "date.hpp"
+#include "cpu/cpu_backend.hpp"
+#include "cpu/machine.hpp"
 #include "fmt/format.h"
-#include "machine.hpp"
+#include "input/date.hpp"
 #include "shortfall/plan.hpp"
 #include "walk_book.hpp"
 

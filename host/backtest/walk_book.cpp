@@ -5,9 +5,9 @@
 #include <limits>
 
 #include "calibrate/history.hpp"
-#include "canonical_math.hpp"
-#include "cpu_backend.hpp"
+#include "cpu/cpu_backend.hpp"
 #include "fmt/format.h"
+#include "model/canonical_math.hpp"
 #include "shortfall/core/revalue.hpp"
 #include "shortfall/core/tail.hpp"
 

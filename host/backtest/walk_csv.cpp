@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "csv_text.hpp"
-#include "date.hpp"
+#include "input/date.hpp"
+#include "output/csv_text.hpp"
 
 namespace shortfall::backtest {
 

@@ -1,7 +1,7 @@
 // The forecasts of a walk and the losses that followed, by date.
 #pragma once
 
-#include "atomic_file.hpp"
+#include "output/atomic_file.hpp"
 #include "walk.hpp"
 
 namespace shortfall::backtest {

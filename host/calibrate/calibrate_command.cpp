@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "calibrate_report.hpp"
-#include "commands.hpp"
+#include "program/commands.hpp"
 
 namespace shortfall {
 namespace {

@@ -3,12 +3,12 @@
 #include <cmath>
 #include <set>
 
-#include "date.hpp"
 #include "fmt/format.h"
 #include "history_tables.hpp"
+#include "input/date.hpp"
+#include "input/toml_document.hpp"
+#include "input/toml_section.hpp"
 #include "method_names.hpp"
-#include "toml_document.hpp"
-#include "toml_section.hpp"
 
 namespace shortfall::calibration {
 namespace {

@@ -4,11 +4,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "atomic_file.hpp"
-#include "csv_text.hpp"
-#include "date.hpp"
 #include "estimate.hpp"
-#include "sha256.hpp"
+#include "input/date.hpp"
+#include "output/atomic_file.hpp"
+#include "output/csv_text.hpp"
+#include "output/sha256.hpp"
 #include "shortfall/shortfall.hpp"
 
 namespace shortfall::calibration {

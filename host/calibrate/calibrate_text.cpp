@@ -2,9 +2,9 @@
 #include <cmath>
 
 #include "calibrate_report.hpp"
-#include "date.hpp"
 #include "fmt/format.h"
-#include "terminal.hpp"
+#include "input/date.hpp"
+#include "program/terminal.hpp"
 
 namespace shortfall::calibration {
 namespace {

@@ -6,12 +6,12 @@
 #include <map>
 #include <set>
 
-#include "date.hpp"
 #include "fmt/format.h"
 #include "history_file.hpp"
-#include "load.hpp"
+#include "input/date.hpp"
+#include "input/load.hpp"
+#include "input/text.hpp"
 #include "shortfall/config.hpp"
-#include "text.hpp"
 
 namespace shortfall::calibration {
 namespace {

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "csv.hpp"
-#include "date.hpp"
 #include "fmt/format.h"
+#include "input/csv.hpp"
+#include "input/date.hpp"
+#include "input/text.hpp"
 #include "shortfall/config.hpp"
-#include "text.hpp"
 
 namespace shortfall::calibration {
 namespace {

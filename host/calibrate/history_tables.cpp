@@ -1,7 +1,7 @@
 #include "history_tables.hpp"
 
-#include "date.hpp"
 #include "fmt/format.h"
+#include "input/date.hpp"
 
 namespace shortfall::calibration {
 namespace {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "history.hpp"
-#include "toml_section.hpp"
+#include "input/toml_section.hpp"
 
 namespace shortfall::calibration {
 

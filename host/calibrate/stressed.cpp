@@ -5,7 +5,7 @@
 #include <map>
 
 #include "fmt/format.h"
-#include "margin_run.hpp"
+#include "run/margin_run.hpp"
 
 namespace shortfall::calibration {
 namespace {

@@ -6,9 +6,9 @@
 #include <list>
 #include <utility>
 
-#include "atomic_file.hpp"
-#include "csv_text.hpp"
 #include "fmt/format.h"
+#include "output/atomic_file.hpp"
+#include "output/csv_text.hpp"
 #include "shortfall/config.hpp"
 
 namespace shortfall::exchange {

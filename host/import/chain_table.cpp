@@ -6,12 +6,12 @@
 #include <cmath>
 #include <utility>
 
-#include "csv.hpp"
+#include "input/csv.hpp"
+#include "input/text.hpp"
+#include "input/toml_document.hpp"
+#include "input/toml_section.hpp"
 #include "market_record.hpp"
 #include "shortfall/config.hpp"
-#include "text.hpp"
-#include "toml_document.hpp"
-#include "toml_section.hpp"
 
 namespace shortfall::exchange {
 namespace {

@@ -6,10 +6,10 @@
 #include <string>
 #include <utility>
 
-#include "input_file.hpp"
+#include "input/input_file.hpp"
+#include "input/strict_json.hpp"
+#include "input/text.hpp"
 #include "market_record.hpp"
-#include "strict_json.hpp"
-#include "text.hpp"
 
 namespace shortfall::exchange {
 namespace {

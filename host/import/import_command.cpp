@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "chain_files.hpp"
-#include "commands.hpp"
 #include "fmt/format.h"
+#include "input/text.hpp"
 #include "market_record.hpp"
-#include "text.hpp"
+#include "program/commands.hpp"
 
 namespace shortfall {
 namespace {

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <vector>
 
-#include "text.hpp"
+#include "input/text.hpp"
 
 namespace shortfall::exchange {
 namespace {

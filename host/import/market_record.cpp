@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "input_file.hpp"
+#include "input/input_file.hpp"
 
 namespace shortfall::exchange {
 namespace {

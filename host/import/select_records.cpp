@@ -9,9 +9,9 @@
 #include <tuple>
 #include <utility>
 
-#include "close_names.hpp"
+#include "input/close_names.hpp"
+#include "input/text.hpp"
 #include "shortfall/config.hpp"
-#include "text.hpp"
 
 namespace shortfall::exchange {
 namespace {

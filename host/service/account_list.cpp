@@ -5,7 +5,7 @@
 #include <limits>
 #include <optional>
 
-#include "collateral.hpp"
+#include "margin/collateral.hpp"
 
 namespace shortfall::service {
 namespace {

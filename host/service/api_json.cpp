@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "collateral.hpp"
+#include "margin/collateral.hpp"
 #include "shortfall/shortfall.hpp"
 
 namespace shortfall::service {

@@ -6,10 +6,10 @@
 #include <cmath>
 #include <string_view>
 
-#include "close_names.hpp"
-#include "collateral.hpp"
-#include "text.hpp"
-#include "whatif_query.hpp"
+#include "analysis/whatif_query.hpp"
+#include "input/close_names.hpp"
+#include "input/text.hpp"
+#include "margin/collateral.hpp"
 
 namespace shortfall::service {
 namespace {

@@ -9,7 +9,7 @@
 #include <new>
 #include <string_view>
 
-#include "job_scheduler.hpp"
+#include "run/job_scheduler.hpp"
 #include "store_error.hpp"
 
 namespace shortfall::service {

@@ -8,7 +8,7 @@
 #include <map>
 
 #include "ledger_rows.hpp"
-#include "margin_run.hpp"
+#include "run/margin_run.hpp"
 #include "shortfall/report.hpp"
 #include "venue_state.hpp"
 

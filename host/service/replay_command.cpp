@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "commands.hpp"
+#include "program/commands.hpp"
 #include "replay.hpp"
 
 namespace shortfall {

@@ -8,11 +8,11 @@
 #include <set>
 #include <span>
 
-#include "load.hpp"
+#include "input/load.hpp"
+#include "input/strict_json.hpp"
+#include "input/text.hpp"
 #include "refusal.hpp"
 #include "shortfall/config.hpp"
-#include "strict_json.hpp"
-#include "text.hpp"
 
 namespace shortfall::service {
 namespace {

@@ -10,8 +10,8 @@
 #include <memory>
 #include <string>
 
-#include "commands.hpp"
 #include "http_server.hpp"
+#include "program/commands.hpp"
 
 namespace shortfall {
 namespace {

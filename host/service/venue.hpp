@@ -19,9 +19,9 @@
 #include <vector>
 
 #include "events.hpp"
-#include "job_scheduler.hpp"
 #include "live_book.hpp"
-#include "margin_run.hpp"
+#include "run/job_scheduler.hpp"
+#include "run/margin_run.hpp"
 #include "shortfall/margin.hpp"
 #include "shortfall/whatif.hpp"
 #include "store.hpp"

@@ -8,10 +8,10 @@
 #include <string_view>
 #include <utility>
 
-#include "canonical_math.hpp"
-#include "confidence_interval.hpp"
-#include "one_account.hpp"
-#include "plan_groups.hpp"
+#include "analysis/one_account.hpp"
+#include "model/canonical_math.hpp"
+#include "plan/plan_groups.hpp"
+#include "run/confidence_interval.hpp"
 #include "shortfall/core/tail.hpp"
 #include "shortfall/report.hpp"
 #include "venue_state.hpp"

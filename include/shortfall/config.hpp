@@ -15,7 +15,7 @@ enum class Distribution : std::uint8_t { gaussian, student_t };
 enum class Sampler : std::uint8_t { philox, sobol };
 /// Where factor moves come from: a distribution, or the rows of a history, one per path.
 enum class Scenarios : std::uint8_t { drawn, history };
-/// What is done to the moves of a history before they are used: see host/history.hpp.
+/// What is done to the moves of a history before they are used: see host/input/history.hpp.
 enum class HistoryFilter : std::uint8_t { none, volatility };
 /// How L is made from the covariance: which independent normal moves what. It changes no
 /// distribution, but what the leading dimensions of a Sobol point do.

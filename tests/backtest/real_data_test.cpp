@@ -7,7 +7,7 @@
 #include "host/backtest/evaluation.hpp"
 #include "host/backtest/walk.hpp"
 #include "host/calibrate/history.hpp"
-#include "host/date.hpp"
+#include "host/input/date.hpp"
 
 namespace shortfall::backtest {
 namespace {

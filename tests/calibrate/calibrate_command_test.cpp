@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/calibrate/calibrate_report.hpp"
-#include "host/date.hpp"
+#include "host/input/date.hpp"
 #include "shortfall/shortfall.hpp"
 #include "simulated.hpp"
 #include "temporary_histories.hpp"

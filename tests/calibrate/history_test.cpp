@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "host/date.hpp"
+#include "host/input/date.hpp"
 #include "temporary_histories.hpp"
 
 namespace shortfall::calibration {

@@ -12,7 +12,7 @@
 
 #include "fmt/format.h"
 #include "host/calibrate/history.hpp"
-#include "host/date.hpp"
+#include "host/input/date.hpp"
 #include "shortfall/error.hpp"
 
 namespace shortfall {

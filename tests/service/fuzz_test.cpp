@@ -14,13 +14,13 @@
 #include <set>
 
 #include "fuzz_requests.hpp"
+#include "host/input/text.hpp"
 #include "http_answers.hpp"
 #include "long_share.hpp"
 #include "served_book.hpp"
 #include "service/page_files.hpp"
 #include "service/requests.hpp"
 #include "temporary_store.hpp"
-#include "text.hpp"
 
 namespace shortfall::service {
 namespace {

@@ -11,7 +11,7 @@
 #include <random>
 #include <thread>
 
-#include "host/joint_error.hpp"
+#include "host/margin/joint_error.hpp"
 #include "host/service/ledger_rows.hpp"
 #include "host/service/replay.hpp"
 #include "host/service/venue_state.hpp"
