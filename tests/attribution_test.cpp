@@ -1,6 +1,6 @@
 // Where expected shortfalls come from: components add up to them, are what Euler's theorem says,
 // and have the same bytes whatever computes them.
-#include "host/analysis/attribution.hpp"
+#include "host/run/attribution.hpp"
 
 #include <gtest/gtest.h>
 

@@ -10,7 +10,7 @@
 #include <random>
 
 #include "books.hpp"
-#include "host/run/confidence_interval.hpp"
+#include "host/model/confidence_interval.hpp"
 #include "host/run/margin_run.hpp"
 #include "shortfall/core/tail.hpp"
 

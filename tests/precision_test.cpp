@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "demo_run.hpp"
-#include "host/run/confidence_interval.hpp"
+#include "host/model/confidence_interval.hpp"
 
 namespace shortfall {
 namespace {

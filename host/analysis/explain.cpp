@@ -6,12 +6,12 @@
 #include <utility>
 
 #include "input/close_names.hpp"
-#include "input/text.hpp"
 #include "model/canonical_math.hpp"
 #include "one_account.hpp"
 #include "run/margin_run.hpp"
 #include "shortfall/attribution.hpp"
 #include "shortfall/core/tail.hpp"
+#include "text.hpp"
 
 namespace shortfall {
 namespace {

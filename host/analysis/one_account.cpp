@@ -7,7 +7,7 @@
 
 #include "fmt/format.h"
 #include "input/close_names.hpp"
-#include "input/text.hpp"
+#include "text.hpp"
 
 namespace shortfall {
 namespace {

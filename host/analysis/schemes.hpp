@@ -11,8 +11,8 @@
 #include <string_view>
 #include <vector>
 
-#include "input/text.hpp"
 #include "shortfall/book.hpp"
+#include "text.hpp"
 
 namespace shortfall {
 

@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "fmt/format.h"
-#include "input/text.hpp"
 #include "margin/joint_error.hpp"
 #include "model/canonical_math.hpp"
 #include "plan/plan_cells.hpp"
 #include "run/margin_run.hpp"
+#include "text.hpp"
 
 namespace shortfall {
 namespace {

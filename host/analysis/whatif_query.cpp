@@ -10,9 +10,9 @@
 #include "input/close_names.hpp"
 #include "input/load.hpp"
 #include "input/load_charges.hpp"
-#include "input/text.hpp"
 #include "margin/collateral.hpp"
 #include "one_account.hpp"
+#include "text.hpp"
 
 namespace shortfall {
 namespace {

@@ -10,8 +10,8 @@
 #include "history_file.hpp"
 #include "input/date.hpp"
 #include "input/load.hpp"
-#include "input/text.hpp"
 #include "shortfall/config.hpp"
+#include "text.hpp"
 
 namespace shortfall::calibration {
 namespace {

@@ -6,8 +6,8 @@
 #include "fmt/format.h"
 #include "input/csv.hpp"
 #include "input/date.hpp"
-#include "input/text.hpp"
 #include "shortfall/config.hpp"
+#include "text.hpp"
 
 namespace shortfall::calibration {
 namespace {

@@ -1,8 +1,8 @@
 // How methods are written in files and on the command line.
 #pragma once
 
-#include "input/text.hpp"
 #include "shortfall/calibrate.hpp"
+#include "text.hpp"
 
 namespace shortfall::calibration {
 

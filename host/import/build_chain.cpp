@@ -9,9 +9,9 @@
 
 #include "chain.hpp"
 #include "implied_volatility.hpp"
-#include "input/text.hpp"
 #include "select_records.hpp"
 #include "shortfall/config.hpp"
+#include "text.hpp"
 
 namespace shortfall::exchange {
 namespace {

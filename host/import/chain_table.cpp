@@ -7,11 +7,11 @@
 #include <utility>
 
 #include "input/csv.hpp"
-#include "input/text.hpp"
 #include "input/toml_document.hpp"
 #include "input/toml_section.hpp"
 #include "market_record.hpp"
 #include "shortfall/config.hpp"
+#include "text.hpp"
 
 namespace shortfall::exchange {
 namespace {

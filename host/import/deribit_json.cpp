@@ -8,8 +8,8 @@
 
 #include "input/input_file.hpp"
 #include "input/strict_json.hpp"
-#include "input/text.hpp"
 #include "market_record.hpp"
+#include "text.hpp"
 
 namespace shortfall::exchange {
 namespace {

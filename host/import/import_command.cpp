@@ -7,9 +7,9 @@
 
 #include "chain_files.hpp"
 #include "fmt/format.h"
-#include "input/text.hpp"
 #include "market_record.hpp"
 #include "program/commands.hpp"
+#include "text.hpp"
 
 namespace shortfall {
 namespace {

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <vector>
 
-#include "input/text.hpp"
+#include "text.hpp"
 
 namespace shortfall::exchange {
 namespace {

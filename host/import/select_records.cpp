@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "input/close_names.hpp"
-#include "input/text.hpp"
 #include "shortfall/config.hpp"
+#include "text.hpp"
 
 namespace shortfall::exchange {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "history.hpp"
 #include "margin_config.hpp"
-#include "run/confidence_interval.hpp"
+#include "model/confidence_interval.hpp"
 #include "shortfall/plan.hpp"
 #include "text.hpp"
 #include "toml_document.hpp"

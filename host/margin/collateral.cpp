@@ -11,8 +11,8 @@
 #include <unordered_set>
 #include <utility>
 
-#include "input/text.hpp"
 #include "model/canonical_math.hpp"
+#include "text.hpp"
 
 namespace shortfall {
 namespace {

@@ -2,7 +2,7 @@
 
 #include "components.hpp"
 #include "joint_error.hpp"
-#include "run/confidence_interval.hpp"
+#include "model/confidence_interval.hpp"
 
 namespace shortfall {
 

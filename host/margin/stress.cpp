@@ -4,10 +4,10 @@
 #include <map>
 
 #include "components.hpp"
-#include "input/text.hpp"
 #include "model/canonical_math.hpp"
 #include "shortfall/core/plan_arrays.hpp"
 #include "shortfall/trace.hpp"
+#include "text.hpp"
 
 namespace shortfall {
 namespace {

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "fmt/format.h"
-#include "input/text.hpp"
 #include "margin/collateral.hpp"
 #include "terminal.hpp"
+#include "text.hpp"
 
 namespace shortfall {
 namespace {

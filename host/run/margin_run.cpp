@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "analysis/attribution.hpp"
+#include "attribution.hpp"
 #include "cpu/machine.hpp"
 #include "fmt/format.h"
 #include "margin/joint_error.hpp"

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "fmt/format.h"
-#include "input/text.hpp"
 #include "shortfall/error.hpp"
+#include "text.hpp"
 
 namespace shortfall {
 namespace {

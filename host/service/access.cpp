@@ -15,9 +15,9 @@
 #include <cstring>
 #include <sstream>
 
-#include "input/text.hpp"
 #include "output/sha256.hpp"
 #include "shortfall/error.hpp"
+#include "text.hpp"
 
 namespace shortfall::service {
 namespace {

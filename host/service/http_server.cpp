@@ -12,8 +12,8 @@
 #include <utility>
 
 #include "http_metrics.hpp"
-#include "input/text.hpp"
 #include "refusal.hpp"
+#include "text.hpp"
 #include "thread_pool.hpp"
 
 namespace shortfall::service {

@@ -8,8 +8,8 @@
 
 #include "analysis/whatif_query.hpp"
 #include "input/close_names.hpp"
-#include "input/text.hpp"
 #include "margin/collateral.hpp"
+#include "text.hpp"
 
 namespace shortfall::service {
 namespace {

@@ -5,9 +5,9 @@
 #include <charconv>
 #include <map>
 
-#include "input/text.hpp"
 #include "refusal.hpp"
 #include "requests.hpp"
+#include "text.hpp"
 
 namespace shortfall::service {
 namespace {

@@ -10,9 +10,9 @@
 
 #include "input/load.hpp"
 #include "input/strict_json.hpp"
-#include "input/text.hpp"
 #include "refusal.hpp"
 #include "shortfall/config.hpp"
+#include "text.hpp"
 
 namespace shortfall::service {
 namespace {

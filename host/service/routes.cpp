@@ -12,10 +12,10 @@
 #include "api_json.hpp"
 #include "event_stream.hpp"
 #include "input/close_names.hpp"
-#include "input/text.hpp"
 #include "page_files.hpp"
 #include "refusal.hpp"
 #include "requests.hpp"
+#include "text.hpp"
 
 namespace shortfall::service {
 

@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "database.hpp"
-#include "input/text.hpp"
 #include "output/sha256.hpp"
 #include "store_schema.hpp"
+#include "text.hpp"
 
 namespace shortfall::service {
 namespace {

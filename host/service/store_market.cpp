@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "database.hpp"
-#include "input/text.hpp"
 #include "store.hpp"
+#include "text.hpp"
 
 namespace shortfall::service {
 namespace {

@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "api_json.hpp"
-#include "input/text.hpp"
 #include "ledger_rows.hpp"
 #include "shortfall/report.hpp"
+#include "text.hpp"
 #include "venue_state.hpp"
 
 namespace shortfall::service {

@@ -6,8 +6,8 @@
 #include <fstream>
 #include <iterator>
 
-#include "input/text.hpp"
 #include "output/sha256.hpp"
+#include "text.hpp"
 #include "venue_state.hpp"
 
 namespace shortfall::service {

@@ -10,8 +10,8 @@
 
 #include "analysis/one_account.hpp"
 #include "model/canonical_math.hpp"
+#include "model/confidence_interval.hpp"
 #include "plan/plan_groups.hpp"
-#include "run/confidence_interval.hpp"
 #include "shortfall/core/tail.hpp"
 #include "shortfall/report.hpp"
 #include "venue_state.hpp"

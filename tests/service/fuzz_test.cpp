@@ -14,7 +14,7 @@
 #include <set>
 
 #include "fuzz_requests.hpp"
-#include "host/input/text.hpp"
+#include "host/text.hpp"
 #include "http_answers.hpp"
 #include "long_share.hpp"
 #include "served_book.hpp"

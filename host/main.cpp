@@ -5,13 +5,13 @@
 
 #include "backtest/backtest_command.hpp"
 #include "calibrate/calibrate_command.hpp"
-#include "commands.hpp"
 #include "fmt/format.h"
 #include "import/import_command.hpp"
+#include "program/commands.hpp"
+#include "program/terminal.hpp"
 #include "service/replay_command.hpp"
 #include "service/serve_command.hpp"
 #include "shortfall/shortfall.hpp"
-#include "terminal.hpp"
 
 namespace {
 

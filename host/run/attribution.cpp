@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "cpu/cpu_backend.hpp"
+#include "margin_run.hpp"
 #include "model/canonical_math.hpp"
-#include "run/margin_run.hpp"
 #include "shortfall/core/tail.hpp"
 
 namespace shortfall {
