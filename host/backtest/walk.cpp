@@ -121,11 +121,10 @@ class Walker {
                          sizeof(float) * static_cast<double>(books_.size()) *
                          static_cast<double>(rows_.end - rows_.begin);
     if (bytes > static_cast<double>(machine_memory_bytes()))
-      throw OperatingError(
-          fmt::format("out of memory: the worst losses of {} books on {} dates take {:.1f} GB with "
-                      "{} paths; use "
-                      "fewer paths, or fewer books at a time",
-                      books_.size(), rows_.end - rows_.begin, bytes * 1e-9, settings_.path_count));
+      throw OperatingError(fmt::format(
+          "out of memory: the worst losses of {} books on {} dates take {:.1f} GB with {} paths; "
+          "use fewer paths, or fewer books at a time",
+          books_.size(), rows_.end - rows_.begin, bytes * 1e-9, settings_.path_count));
   }
 
   Calibration calibrated(RowRange window, const CalibrationSettings& settings) const {
@@ -134,9 +133,7 @@ class Walker {
 
   void run_chunks(std::size_t chunk_count) {
     const std::uint32_t threads = static_cast<std::uint32_t>(std::min<std::size_t>(
-        chunk_count, settings_.thread_count != 0
-                         ? settings_.thread_count
-                         : std::max(1u, std::thread::hardware_concurrency())));
+        chunk_count, settings_.thread_count != 0 ? settings_.thread_count : usable_cores()));
     std::atomic<std::size_t> next{0};
     std::atomic<bool> has_failed{false};
     // Chunks begin in order, so that the earliest failure is found whatever the threads do.

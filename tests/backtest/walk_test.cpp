@@ -258,6 +258,19 @@ TEST(Walk, Refuses) {
         << refusal(row.spoil);
 }
 
+TEST(Walk, WhatDoesNotFitIntoMemoryIsRefusedBeforeItIsDone) {
+  WalkSettings settings = settings_of(150, 160);
+  settings.path_count = 1'000'000'000'000;
+  try {
+    walk_history(simulated_changes(200, 5, 10), {}, books(), settings);
+    FAIL();
+  } catch (const OperatingError& error) {
+    EXPECT_STREQ(error.what(),
+                 "out of memory: the worst losses of 3 books on 11 dates take 3300.0 GB with "
+                 "1000000000000 paths; use fewer paths, or fewer books at a time");
+  }
+}
+
 TEST(Walk, TheEarliestFailureIsReportedWhateverTheThreads) {
   FactorChanges changes = simulated_changes(700, 5, 8);
   for (std::size_t row = 300; row < 500; ++row) changes.values[row * 2] = none;
