@@ -2,20 +2,21 @@
 // estimated from a window, as they always are, and one that is wrong.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
+#include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "fmt/format.h"
 #include "host/backtest/evaluation.hpp"
 #include "host/backtest/walk.hpp"
 #include "tests/calibrate/simulated.hpp"
+#include "tests/long_share.hpp"
 
 namespace shortfall::backtest {
 namespace {
 
-/// All of it where long tests run, else a fortieth.
-const bool is_long = std::getenv("SHORTFALL_LONG_TESTS") != nullptr;
-const std::size_t history_count = is_long ? 1000 : 25;
+/// A fortieth where long tests do not run.
+const double share = std::max(0.025, long_share());
 const std::size_t date_count = 500, window_count = 250;
 
 /// A coin with a daily deviation of 4 %, t with 5 degrees of freedom; in the dates of the test
@@ -57,23 +58,24 @@ Rates rejection_rates(double factor, bool learns, std::size_t count) {
     }
   }
   for (auto& [name, number] : counts) number /= static_cast<double>(count);
-  if (is_long) fmt::print("{}  of {} histories\n", text_of(counts), count);
+  if (share > 0.025) fmt::print("{}  of {} histories\n", text_of(counts), count);
   return counts;
 }
 
 TEST(WalkRates, RightModelsOfEstimatedParameters) {
-  const Rates rates = rejection_rates(1, true, history_count);
-  // Measured are 1 to 8 % of a test, and 83 % pass all five; a fortieth of the histories has an
-  // error of 5 and 8 %.
+  const double count = std::round(1000 * share);
+  const Rates rates = rejection_rates(1, true, static_cast<std::size_t>(count));
+  // Measured are 1 to 8 % of a test, and 83 % pass all five; four standard errors.
+  const auto error = [&](double rate) { return 4 * std::sqrt(rate * (1 - rate) / count); };
   for (const auto& [name, rate] : rates)
     if (name.starts_with("passes"))
-      EXPECT_GE(rate, is_long ? 0.75 : 0.5) << text_of(rates);
+      EXPECT_GE(rate, 0.83 - error(0.83)) << text_of(rates);
     else
-      EXPECT_LE(rate, is_long ? 0.1 : 0.3) << text_of(rates);
+      EXPECT_LE(rate, 0.08 + error(0.08)) << text_of(rates);
 }
 
 TEST(WalkRates, TwiceTheVolatilityIsRejectedWhereTheModelDoesNotLearnOfIt) {
-  const Rates rates = rejection_rates(2, false, is_long ? 200 : 10);
+  const Rates rates = rejection_rates(2, false, static_cast<std::size_t>(200 * share));
   for (const char* test : {"proportion", "joint", "Z2"})
     for (const char* level : {"0.975", "0.99"})
       EXPECT_GE(rates.at(fmt::format("{} {}", test, level)), 0.95) << text_of(rates);

@@ -16,11 +16,11 @@
 #include "fuzz_requests.hpp"
 #include "host/text.hpp"
 #include "http_answers.hpp"
-#include "long_share.hpp"
 #include "served_book.hpp"
 #include "service/page_files.hpp"
 #include "service/requests.hpp"
 #include "temporary_store.hpp"
+#include "tests/long_share.hpp"
 
 namespace shortfall::service {
 namespace {

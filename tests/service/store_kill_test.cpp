@@ -14,8 +14,8 @@
 #include <random>
 #include <thread>
 
-#include "long_share.hpp"
 #include "temporary_store.hpp"
+#include "tests/long_share.hpp"
 
 namespace shortfall::service {
 namespace {

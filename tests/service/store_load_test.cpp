@@ -11,8 +11,8 @@
 #include <memory>
 #include <random>
 
-#include "long_share.hpp"
 #include "temporary_store.hpp"
+#include "tests/long_share.hpp"
 
 namespace shortfall::service {
 namespace {

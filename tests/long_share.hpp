@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
-namespace shortfall::service {
+namespace shortfall {
 
 /// With SHORTFALL_LONG_TESTS=1 the share of it that `dev` asks for, all by default; else 0.
 inline double long_share() {
@@ -14,4 +14,4 @@ inline double long_share() {
   return share ? std::atof(share) : 1;
 }
 
-}  // namespace shortfall::service
+}  // namespace shortfall
