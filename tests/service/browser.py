@@ -65,10 +65,16 @@ const ids = [...document.querySelectorAll("[id]")].map(({ id }) => id);
 for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) found.push(`id ${id} twice`);
 return found;
 """
+# Whether each canvas has something on it, read from a copy: Chromium advises a page whose canvas is
+# read more than once, as it is where the first look comes too early, and advice is a complaint.
 IS_DRAWN = """
-return [...document.querySelectorAll("canvas")].map((canvas) =>
-  canvas.width > 0 && canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
-    .data.some((value) => value !== 0));
+return [...document.querySelectorAll("canvas")].map((canvas) => {
+  if (canvas.width === 0 || canvas.height === 0) return false;
+  const copy = new OffscreenCanvas(canvas.width, canvas.height)
+    .getContext("2d", { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  return copy.getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value !== 0);
+});
 """
 
 
