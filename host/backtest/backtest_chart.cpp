@@ -57,7 +57,7 @@ class Axes {
   }
 
   /// Firsts of years, of quarters, of months, or days where there are few of those, not closer than
-  /// their labels.
+  /// their labels; where no day begins in the picture, when it begins.
   std::string draw_dates() const {
     const double years = (last_ - first_) / (365.25 * seconds_per_day);
     const int months = years > 2.5 ? 12 : years > 0.8 ? 3 : years > 0.2 ? 1 : 0;
@@ -78,6 +78,9 @@ class Axes {
                                       : 10));
       free_from = x(time) + 80;
     }
+    if (svg.empty())
+      svg = fmt::format("<text x=\"{}\" y=\"{}\">{}</text>\n", left, height - 8,
+                        format_date(static_cast<std::int64_t>(first_)));
     return svg;
   }
 

@@ -6,6 +6,7 @@
 
 #include "calibrate/history_tables.hpp"
 #include "calibrate/method_names.hpp"
+#include "calibrate/setting_domains.hpp"
 #include "fmt/format.h"
 #include "input/toml_document.hpp"
 #include "input/toml_section.hpp"
@@ -17,12 +18,8 @@ constexpr double book_usd = 1'000;
 
 constexpr Choice<Distribution> distributions[] = {{"gaussian", Distribution::gaussian},
                                                   {"student_t", Distribution::student_t}};
-constexpr RealDomain half_life_domain{"from 0.01 to 100000",
-                                      [](double x) { return x >= 0.01 && x <= 1e5; }};
 constexpr RealDomain freedom_domain{"above 2 and at most 200",
                                     [](double x) { return x > 2 && x <= 200; }};
-constexpr RealDomain gap_domain{"from 0 to 100000", [](double x) { return x >= 0 && x <= 1e5; }};
-constexpr RealDomain weight_domain{"from 0 to 1", [](double x) { return x >= 0 && x <= 1; }};
 constexpr RealDomain value_domain{
     "from 0.01 to 1e12, or below 0 from -1e12 to -0.01",
     [](double x) { return std::abs(x) >= value_usd_min && std::abs(x) <= value_usd_max; }};
@@ -58,15 +55,15 @@ class ConfigReader {
     walk.calibration_date = calibration::read_time(table, "calibrated_to");
     read_methods(table);
     table.choice("correlations", calibration.correlations, calibration::correlation_methods);
-    table.real("half_life_days", calibration.half_life_days, half_life_domain);
-    table.real("method_weight", calibration.method_weight, weight_domain);
+    table.real("half_life_days", calibration.half_life_days, calibration::half_life_domain);
+    table.real("method_weight", calibration.method_weight, calibration::weight_domain);
     table.integer("window", walk.window_count, window_range, "", std::optional<std::size_t>());
     // Most of a window, so that a missing day does not end a walk; else a year of a market's days.
     calibration.observations_min =
         walk.window_count == 0 ? 250 : std::max<std::size_t>(2, walk.window_count * 4 / 5);
     table.integer("min_observations", calibration.observations_min, observations_range, "",
                   std::optional<std::size_t>());
-    table.real("max_gap_days", config_.gap_days_max, gap_domain);
+    table.real("max_gap_days", config_.gap_days_max, calibration::gap_domain);
     table.choice("distribution", walk.distribution, distributions);
     if (table.find("degrees_of_freedom")) {
       if (walk.distribution == Distribution::gaussian)

@@ -9,16 +9,13 @@
 #include "input/toml_document.hpp"
 #include "input/toml_section.hpp"
 #include "method_names.hpp"
+#include "setting_domains.hpp"
 
 namespace shortfall::calibration {
 namespace {
 
 constexpr RealDomain days_domain{"from 1e-9 to 100000",
                                  [](double x) { return x >= 1e-9 && x <= 1e5; }};
-constexpr RealDomain half_life_domain{"from 0.01 to 100000",
-                                      [](double x) { return x >= 0.01 && x <= 1e5; }};
-constexpr RealDomain weight_domain{"from 0 to 1", [](double x) { return x >= 0 && x <= 1; }};
-constexpr RealDomain gap_domain{"from 0 to 100000", [](double x) { return x >= 0 && x <= 1e5; }};
 constexpr RealDomain beta_domain{"from -100 to 100",
                                  [](double x) { return x >= -100 && x <= 100; }};
 constexpr RealDomain residual_domain{"from 0 to 10", [](double x) { return x >= 0 && x <= 10; }};

@@ -43,9 +43,9 @@ GarchSystem fit_series(const EstimationProblem& problem, const ObservedChanges& 
           name));
     if (fit.parameters.alpha > 0.5)
       result.warnings.push_back(
-          fmt::format("{}: alpha is {:.2f}: a few extreme changes decide this fit; ewma, or a "
+          fmt::format("{}: alpha is above 0.5: a few extreme changes decide this fit; ewma, or a "
                       "window without them, does not depend on them so much",
-                      name, fit.parameters.alpha));
+                      name));
     if (fit.is_constant)
       result.warnings.push_back(
           fmt::format("{}: alpha is 0: no clustering of volatility was found, and the sample "

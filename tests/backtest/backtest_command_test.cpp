@@ -285,8 +285,12 @@ TEST(BacktestReport, OneDateIsAPictureToo) {
   series.calibrated_to.resize(1);
   series.levels[0].resize(1);
   series.worst_losses_usd.resize(1);
+  series.times[0] = 5 * 3'600;
   result.evaluations = evaluate(result.walk, 99, 1);
-  EXPECT_EQ(format_html({}, {result}).find("nan"), std::string::npos);
+  const std::string html = format_html({}, {result});
+  EXPECT_EQ(html.find("nan"), std::string::npos);
+  // No day begins in it.
+  EXPECT_NE(html.find(">1970-01-01T05:00:00Z</text>"), std::string::npos);
 }
 
 }  // namespace
